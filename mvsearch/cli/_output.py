@@ -60,7 +60,7 @@ force_option = click.option("--force", is_flag=True, help="Overwrite existing fi
 device_option = click.option(
     "--device",
     metavar="DEVICE[:PRECISION[:RUNTIME]]",
-    help="Show published latencies of a phone or a board, e.g. galaxy_s25:w8a8; a wrong name lists all.",
+    help="Show published latencies of a phone or a board, e.g. galaxy_s25:float; a wrong name lists all.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mvsearch.report.dominance import Dominance, Network
 
 
-@click.command(cls=Command, examples=["mvsearch baselines", "mvsearch baselines --device galaxy_s25:w8a8"])
+@click.command(cls=Command, examples=["mvsearch baselines", "mvsearch baselines --device galaxy_s25:float"])
 @click.option("--sources", is_flag=True, help="Add the source of each figure.")
 @device_option
 @json_option

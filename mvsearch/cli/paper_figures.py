@@ -43,7 +43,7 @@ class Axis(click.Choice[str]):
     default="params",
     show_default=True,
     help="Metric on the x axis; latency_ms is measured on this machine (takes minutes, needs timm), latency@DEVICE is "
-    "published: DEVICE[:PRECISION[:RUNTIME]], e.g. latency@galaxy_s25:w8a8.",
+    "published: DEVICE[:PRECISION[:RUNTIME]], e.g. latency@galaxy_s25:float.",
 )
 @click.option(
     "--times",
