@@ -41,8 +41,9 @@ def describe_cpu(software: str, threads: int) -> str:
 
 
 def described_before(device: str) -> str:
-    """A device as earlier versions named it: a processor that Linux does not name by its instruction set alone."""
-    return device.replace(cpu_name(), platform.machine())
+    """A device as earlier versions named it: without the numbers of a processor whose name does not tell its model."""
+    name = cpu_name()
+    return device.replace(name, name.rpartition(" (")[0] or name)
 
 
 def clock_for(device: str) -> Callable[[], float]:
@@ -66,7 +67,7 @@ def _linux_cpu_name(cpuinfo: str) -> str:
     pairs = (line.split(":", 1) for line in cpuinfo.split("\n\n")[0].splitlines() if ":" in line)
     first = {key.strip(): value.strip() for key, value in pairs}
     name = first.get("model name", "")
-    if name and not any(letter.isdigit() for letter in name):
+    if name and not any(letter.isdigit() for letter in name.partition("@")[0]):  # its clock does not tell the model
         return f"{name} (family {first.get('cpu family')} model {first.get('model')})"
     if not name and (parts := dict.fromkeys(re.findall(r"^CPU part\s*: (\S+)", cpuinfo, flags=re.MULTILINE))):
         return f"{platform.machine()} (implementer {first.get('CPU implementer')} part {' and '.join(parts)})"

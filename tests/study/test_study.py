@@ -1,7 +1,6 @@
 """A study from joining to its records: claims, retries, the cache, samplers."""
 
 import os
-import platform
 import signal
 import sqlite3
 import subprocess
@@ -64,13 +63,20 @@ def test_a_study_has_scores_of_one_precision(tmp_path):
         Study.join(toy_plan(tmp_path)).pin_environment(precision="bfloat16")
 
 
-def test_a_study_whose_device_an_earlier_version_named_by_its_instruction_set_alone_resumes(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "cpu_name", lambda: f"{platform.machine()} (implementer 0x41 part 0xd0c)")
+@pytest.mark.parametrize(
+    ("name", "before"),
+    [
+        ("aarch64 (implementer 0x41 part 0xd0c)", "aarch64"),
+        ("Intel(R) Xeon(R) CPU @ 2.20GHz (family 6 model 79)", "Intel(R) Xeon(R) CPU @ 2.20GHz"),
+    ],
+)
+def test_a_study_whose_device_has_the_name_of_an_earlier_version_resumes(tmp_path, monkeypatch, name, before):
+    monkeypatch.setattr(machine, "cpu_name", lambda: name)
     study = Study.join(toy_plan(tmp_path))
-    study.pin_environment(device=f"cpu: {platform.machine()}, torch 2.13.0, 1 thread")
-    before = study.evaluation_key()
+    study.pin_environment(device=f"cpu: {before}, torch 2.13.0, 1 thread")
+    key = study.evaluation_key()
     study.pin_environment(device=machine.describe_cpu("torch 2.13.0", 1))
-    assert study.evaluation_key() == before
+    assert study.evaluation_key() == key
     with pytest.raises(StudyError, match="device"):
         study.pin_environment(device=machine.describe_cpu("torch 2.14.0", 1))
 

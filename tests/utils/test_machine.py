@@ -43,6 +43,11 @@ def test_the_description_names_what_a_time_depends_on():
     [
         ("processor : 0\nmodel name\t: AMD EPYC 9R14\ncpu family: 25\n\nprocessor: 1\n", "AMD EPYC 9R14"),
         ("model name\t: AMD EPYC\ncpu family\t: 25\nmodel\t\t: 17\n", "AMD EPYC (family 25 model 17)"),
+        (
+            "model name\t: Intel(R) Xeon(R) CPU @ 2.20GHz\ncpu family\t: 6\nmodel\t\t: 79\n",
+            "Intel(R) Xeon(R) CPU @ 2.20GHz (family 6 model 79)",
+        ),
+        ("model name\t: Intel(R) Core(TM) i7-8700 CPU @ 3.20GHz\n", "Intel(R) Core(TM) i7-8700 CPU @ 3.20GHz"),
         ("processor : 0\nBogoMIPS : 243.75\n", platform.machine()),
         (
             "CPU implementer\t: 0x41\nCPU part\t: 0xd05\n\nCPU implementer\t: 0x41\nCPU part\t: 0xd0a\n",
