@@ -11,15 +11,15 @@ falls, by at least `STEP`, so it is constant once the machine was quiet for a mo
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mvsearch.errors import EnvironmentFault
+from mvsearch.utils import machine_lock
 from mvsearch.utils.atomic_write import write_whole
-from mvsearch.utils.machine_lock import user_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -81,17 +81,15 @@ def known_time(conditions: str, measured_ms: float, *, quiet: bool) -> KnownTime
 
     A file that cannot be read or written is ignored: the measurement then stands alone.
     """
-    path, key = times_file(), f"{TITLE}; {conditions}"
-    times = _read(path)
-    before = times.get(key)
-    after = before.update(measured_ms, quiet=quiet) if before else KnownTime(measured_ms, quiet)
-    if after != before:
-        entries = {name: [time.ms, time.quiet] for name, time in {**times, key: after}.items()}
-        try:
+    path, key, known = times_file(), f"{TITLE}; {conditions}", KnownTime(measured_ms, quiet)
+    with suppress(EnvironmentFault), machine_lock.named("reference"):
+        times = _read(path)
+        if before := times.get(key):
+            known = before.update(measured_ms, quiet=quiet)
+        if known != before:
+            entries = {name: [time.ms, time.quiet] for name, time in {**times, key: known}.items()}
             write_whole(path, json.dumps(entries, indent=1).encode())
-        except EnvironmentFault:
-            return after
-    return after
+    return known
 
 
 def _read(path: Path) -> dict[str, KnownTime]:
@@ -104,4 +102,4 @@ def _read(path: Path) -> dict[str, KnownTime]:
 
 def times_file() -> Path:
     """The file of the fastest known times."""
-    return Path(tempfile.gettempdir(), f"mvsearch-{user_name()}-reference.json")
+    return Path(tempfile.gettempdir(), f"mvsearch-{machine_lock.user_name()}-reference.json")

@@ -62,13 +62,18 @@ def shared() -> AbstractContextManager[None]:
     return _acquire("shared")
 
 
+def device(name: str) -> AbstractContextManager[None]:
+    """Wait until no other process measures on the device of this name and keep others out: a phone, a board."""
+    return named(f"device-{digest(name)}")
+
+
 @contextmanager
-def device(name: str) -> Iterator[None]:
-    """Wait until no other process measures on the device of this name and keep others out: a phone, a board.
+def named(name: str) -> Iterator[None]:
+    """Wait until no other process and no other thread holds the lock of this name, and hold it.
 
     It is independent of the lock on the machine, and not nested.
     """
-    path = _lock_path(f"device-{digest(name)}")
+    path = _lock_path(name)
     if fcntl:
         with _lock_file(path, fcntl.LOCK_EX):
             yield

@@ -3,6 +3,7 @@
 import json
 import random
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -196,6 +197,17 @@ def test_the_known_time_is_shared_by_processes_and_kept_by_conditions():
     known_time("cpu: a", 3.0, quiet=True)
     assert known_time("cpu: a", 9.0, quiet=False).ms == 3.0
     assert known_time("cpu: b", 9.0, quiet=False).ms == 9.0
+
+
+def test_known_times_that_are_found_at_once_are_all_kept():
+    def learn(device: str) -> None:
+        for i in range(20):
+            known_time(f"{device}, run {i}", 5.0, quiet=True)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(learn, ("phone", "board")))
+    times = json.loads(reference.times_file().read_text(encoding="utf-8"))
+    assert sum("phone" in key or "board" in key for key in times) == 40
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"a": 1}', '{"a": [-1, true]}', "\xff"])
