@@ -1,6 +1,6 @@
 """The settings that `mvsearch init` chooses for a set of images, each with its reason. Closed forms; no torch.
 
-images, classes, pixels ── image size, strides, pixels, batch, score, steps wanted ─┐
+images, classes, pixels ── image size, strides, pixels, batch, steps wanted ────────┐
 CPU seconds of a step, workers, minutes ────────────────────────────────────────────┴─ trials, seeds, steps
 """
 
@@ -24,7 +24,6 @@ _STEPS_OF_A_PASS = 20
 _PASSES = 10
 LEAST_STEPS, _MOST_STEPS = 100, 600
 _PADDED_SHARE = 32
-_HELD_OUT_TOP1 = 1000
 
 _SCHEDULES = ((40, 2), (40, 1), (24, 1))
 """Numbers of trials and of seeds with which the steps that are wanted are done, if there is time."""
@@ -124,19 +123,6 @@ def wanted_steps(images: int, batch: int) -> Chosen:
 def crop_padding(size: int) -> int:
     """By how many pixels images are shifted: one at 32 px, as by default, and in proportion."""
     return max(1, size // _PADDED_SHARE)
-
-
-def choose_score(held_out: int) -> tuple[str, str]:
-    """The score that candidates are compared by, with the reason.
-
-    `scaled_loss` was compared with full trainings of larger networks for 1,000 classes only (`study.proxy_scope`).
-
-    >>> choose_score(200)[0], choose_score(5000)[0]
-    ('loss', 'top1')
-    """
-    if held_out >= _HELD_OUT_TOP1:
-        return "top1", f"on about {held_out:,} held-out images"
-    return "loss", f"on about {held_out:,} held-out images, where one image is {100 / held_out:.2g} points of top-1"
 
 
 @dataclass(frozen=True)

@@ -118,11 +118,6 @@ class FirstSpace:
         """The steps that are wanted."""
         return rules.wanted_steps(self.images.training - self.held_out, self.batch.value)
 
-    @cached_property
-    def score(self) -> tuple[str, str]:
-        """The score, and why."""
-        return rules.choose_score(self.held_out)
-
     @property
     def measured(self) -> bool:
         """Whether latency is limited."""
@@ -164,9 +159,11 @@ class FirstSpace:
         costs = {limit.name: "" for limit in self.limits}
         if costs.keys() <= {"params"}:
             costs["macs"] = "; macs stands for time, which has no limit"
-        objectives = ", ".join((self.score[0], *costs))
+        objectives = ", ".join(("loss", *costs))
+        top1 = f"one image is {100 / self.held_out:.2g} points of top-1"
+        score = f"loss on about {self.held_out:,} held-out images, where {top1}"
         limits = ", ".join(limit.text for limit in self.limits)
-        yield Line("search", "objectives", f"[{objectives}]", f"{' '.join(self.score)}{costs.get('macs', '')}")
+        yield Line("search", "objectives", f"[{objectives}]", f"{score}{costs.get('macs', '')}")
         yield Line("search", "limits", f"[{limits}]", self.limits_reason)
         if schedule:
             yield Line("search", "trials", str(schedule.trials), schedule.reason)

@@ -49,10 +49,6 @@ def test_small_sets_have_small_batches_and_ten_passes():
     assert [rules.crop_padding(size) for size in (8, 32, 96)] == [1, 1, 3]
 
 
-def test_few_held_out_images_are_compared_by_their_loss():
-    assert [rules.choose_score(images)[0] for images in (1, 999, 1000)] == ["loss", "loss", "top1"]
-
-
 @pytest.mark.parametrize(
     ("step_s", "trials", "seeds", "steps"),
     [
@@ -107,6 +103,14 @@ def test_a_budget_of_latency_is_a_limit_with_a_backend_and_threads():
     assert plan.search.objectives == ("loss", "latency_ms")
     assert plan.search.limits == ("latency_ms <= 6",)
     assert (plan.measurements["latency"].threads, plan.measurements["latency"].backend) == (1, "torch_cpu")
+
+
+@pytest.mark.parametrize("count", [900, 1_000_000])
+def test_candidates_are_compared_by_their_loss_however_many_images_there_are(count):
+    images = Photographs(DataSettings("folder", "pets"), count, 12, 500.0)
+    plan = FirstSpace("my", images, rules.Chosen(64, "given"), (read_budget("params=1M"),)).plan()
+
+    assert plan.search.objectives == ("loss", "params", "macs")
 
 
 @pytest.mark.parametrize("path", ['my "pets": #1', "0123", "true", "a\nb", "häuser"])
