@@ -143,7 +143,7 @@ def _devices() -> Iterator[Finding]:
         yield Finding(f"cuda:{i}", "ok", torch.cuda.get_device_name(i))
     if not torch.cuda.is_available():
         yield Finding(
-            "GPU", "slow", "none: each candidate is trained on one CPU core, which takes up to about a minute"
+            "GPU", "slow", "none: each candidate is trained on one CPU core, which takes a minute or more"
         )
 
 
