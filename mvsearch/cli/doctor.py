@@ -142,9 +142,7 @@ def _devices() -> Iterator[Finding]:
     for i in range(torch.cuda.device_count()):
         yield Finding(f"cuda:{i}", "ok", torch.cuda.get_device_name(i))
     if not torch.cuda.is_available():
-        yield Finding(
-            "GPU", "slow", "none: each candidate is trained on one CPU core, which takes a minute or more"
-        )
+        yield Finding("GPU", "slow", "none: each candidate is trained on one CPU core, which takes a minute or more")
 
 
 def _free_memory() -> int | None:
