@@ -161,7 +161,9 @@ class Study(JoinedStudy):
 
     def _stop_if_nothing_succeeds(self, record: Record, failures: int) -> None:
         if failures == CONSECUTIVE_FAILURES and "complete" not in self.store.states(self.name).values():
-            raise StudyError(f"study {self.name!r}: all trials failed so far (last: {record.reason}).")
+            raise StudyError(
+                f"study {self.name!r}: {failures} trials failed and none is complete so far (last: {record.reason})."
+            )
 
     def stop_if_unhealthy(self, record: Record) -> None:
         """Raises StudyError after several machine faults in a row, or after failures where no other worker has any."""
