@@ -90,14 +90,14 @@ class Runner:
     def _evaluate(self, candidate: Candidate) -> Record:
         """The candidate's record, whatever the outcome."""
         self.worker.report(number=candidate.number, name=candidate.name, doing="", done=0, of=0)
-        start, record = self.worker.clock(), candidate.record()
-        cached = self.study.known_metrics(candidate.key)
+        start, cached = self.worker.clock(), self.study.known_metrics(candidate.key)
+        record = replace(candidate.record(), cached=cached is not None)
         rungs: dict[str, Metrics] = {}
         try:
             metrics = cached if cached is not None else self._measure(candidate, rungs)
             self._check_numbers(metrics)
             self.plan.check_constraints(metrics)
-            record = replace(record, metrics=metrics, cached=cached is not None)
+            record = replace(record, metrics=metrics)
         except ConstraintViolated as error:
             record = replace(record, state="pruned", reason=str(error), metrics=error.metrics or record.metrics)
         except MvsearchError:

@@ -162,7 +162,7 @@ def test_a_study_in_which_all_trials_fail_stops_with_the_reason(tmp_path):
     def evaluate(arch):
         raise RuntimeError("no such device")
 
-    with pytest.raises(StudyError, match="no such device"):
+    with pytest.raises(StudyError, match=r"5 trials failed and none is complete so far .last: .*no such device"):
         Study.join(toy_plan(tmp_path)).run(evaluate, trials=30)
     assert Study.read(toy_plan(tmp_path)).count() == 5
 
@@ -482,6 +482,16 @@ def test_a_measurement_without_a_metric_that_another_study_needs_is_made_again(t
             records = Study.read(copy).records()
             assert [record.state for record in records] == ["complete"] * 4
             assert {record.cached for record in records} == {copy is not plan}
+
+
+def test_a_trial_that_is_pruned_by_a_measurement_of_another_study_is_marked_as_cached(tmp_path):
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    for name, limits in (("wide", ()), ("tight", ("loss <= 1",))):
+        plan = replace(toy_plan(tmp_path, limits=limits, trials=4), name=name, storage=url)
+        Study.join(plan).run(arithmetic)
+        records = Study.read(plan).records()
+        assert [record.cached for record in records] == [bool(limits)] * 4
+    assert {record.state for record in records} == {"pruned"}
 
 
 def test_a_study_has_numbers_of_one_device(tmp_path):
