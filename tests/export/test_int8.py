@@ -162,6 +162,23 @@ def test_a_stage_stays_in_float32_with_its_weights(quantiser, onnx, tmp_path):
     assert 0 < load_format("onnx").runtime.facts(tmp_path / "net.onnx")["int8_macs_share"] < 1
 
 
+def test_a_stage_that_stays_in_float32_in_executorch_leaves_the_others_in_int8(tmp_path, monkeypatch):
+    require_format("executorch")
+    pytest.importorskip("torchao")
+    from mvsearch.export.formats import executorch
+
+    programs = []
+    monkeypatch.setattr(executorch, "_lower", lambda program, _path: programs.append(program))
+    quantiser = executorch.XnnpackQuantiser(small_model(), np.zeros((1, 3, 32, 32), np.float32))
+    quantiser.write(tmp_path, SCHEMES["channel"].with_float(["body"], quantiser.stages))
+    in_int8: dict[str, set[bool]] = {}
+    for node in programs[0].graph.nodes:
+        if str(node.target) in ("aten.conv2d.default", "aten.linear.default"):
+            stage = next(name for name, _ in node.meta["nn_module_stack"].values() if name in quantiser.stages)
+            in_int8.setdefault(stage, set()).add("dequantize" in str(node.args[1]))  # the weights
+    assert in_int8 == {"stem": {True}, "down": {True}, "body": {False}, "head": {True}}
+
+
 def _fit(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> None:
     optimizer = torch.optim.AdamW(model.train().parameters(), lr=1e-2)
     for _ in range(20):

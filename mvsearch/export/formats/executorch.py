@@ -42,22 +42,21 @@ class XnnpackQuantiser:
 
             plain = with_plain_attention(self._export_model.model)
             graph = trace(self._export_model, model=plain, any_batch=False).module()
-            prepared = prepare_pt2e(graph, self._quantiser(scheme))
+            prepared = prepare_pt2e(graph, _quantiser(scheme))
             for image in torch.from_numpy(self._images):
                 prepared(image[None])
             _lower(trace(self._export_model, model=convert_pt2e(prepared), any_batch=False), path)
 
-    def _quantiser(self, scheme: Int8Scheme) -> Any:
-        from executorch.backends.xnnpack.quantizer import xnnpack_quantizer as xnnpack
 
-        quantiser = xnnpack.XNNPACKQuantizer()
-        config = xnnpack.get_symmetric_quantization_config(is_per_channel=scheme.per_channel)
-        if not scheme.float_stages:
-            return quantiser.set_global(config)
-        for stage in self.stages:
-            if stage not in scheme.float_stages:
-                quantiser.set_module_name(stage, config)
-        return quantiser
+def _quantiser(scheme: Int8Scheme) -> Any:
+    from executorch.backends.xnnpack.quantizer import xnnpack_quantizer as xnnpack
+
+    # `set_module_name` leaves out convolutions: of a bias that a norm is folded into it does not know the module.
+    def is_int8(node: torch.fx.Node) -> bool:
+        return not any(name in scheme.float_stages for name, _ in node.meta.get("nn_module_stack", {}).values())
+
+    config = xnnpack.get_symmetric_quantization_config(is_per_channel=scheme.per_channel)
+    return xnnpack.XNNPACKQuantizer().set_global(config).set_filter_function(is_int8)
 
 
 def quantiser(export_model: ExportModel, images: np.ndarray, _folder: Path) -> Quantiser:
