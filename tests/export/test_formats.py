@@ -95,6 +95,11 @@ def test_litert_names_its_converter_with_the_version_where_it_is_installed(tmp_p
     assert load_format("litert").written_by == load_format("litert").packages_used
 
 
+def test_a_runtime_from_a_package_of_another_name_has_no_version():
+    """As onnxruntime of onnxruntime-gpu."""
+    assert Runtime(package="not-installed", load_runtime=lambda *_: None).version == "not-installed"
+
+
 def test_an_unknown_format_is_refused_with_a_suggestion():
     with pytest.raises(PlanError, match="'executorch'"):
         load_format("executorh")

@@ -55,6 +55,12 @@ def _none() -> str | None:
     return None
 
 
+def _release(package: str) -> str | None:
+    """The package with its version; None if it is not installed."""
+    release = machine.installed_version(package)
+    return f"{package} {release.split('+')[0]}" if release else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
     """What runs the files of a format: a package, and how it is asked.
@@ -73,10 +79,8 @@ class Runtime:
 
     @property
     def version(self) -> str:
-        """The package with its version: `onnxruntime 1.22.0`."""
-        from importlib.metadata import version
-
-        return f"{self.package} {version(self.package).split('+')[0]}"
+        """The package with its version: `onnxruntime 1.22.0`; its name alone if another package contains it."""
+        return _release(self.package) or self.package
 
     @property
     def takes_one_image(self) -> bool:
@@ -118,8 +122,7 @@ class ExportFormat:
     @property
     def packages_used(self) -> str:
         """The installed packages that its files depend on, with their versions: `torch 2.13.0, onnx 1.23.2`."""
-        releases = {name: machine.installed_version(name) for name in ("torch", *self.packages)}
-        return ", ".join(f"{name} {release.split('+')[0]}" for name, release in releases.items() if release)
+        return ", ".join(filter(None, map(_release, ("torch", *self.packages))))
 
     @property
     def written_by(self) -> str:
