@@ -7,7 +7,15 @@ import click
 
 from mvsearch.cli._completion import complete_architecture, complete_data
 from mvsearch.cli._help import Command
-from mvsearch.cli._output import Amount, force_option, json_option, path_option, preparation_options, storage_option
+from mvsearch.cli._output import (
+    Amount,
+    force_option,
+    json_option,
+    path_option,
+    preparation_options,
+    refuse_without,
+    storage_option,
+)
 from mvsearch.cli._weights import given_weights, training_weights, validated_weights_of
 
 
@@ -122,6 +130,8 @@ def predict(
         pictures = select_pictures(data, path, found.images if found else None, trial, weights)
         predict_classes(arch, architecture, weights, pictures, **options)
     else:
+        if weights is None:
+            refuse_without("--weights", "normalise", "channel_order")
         from mvsearch.cli._predict_scenes import predict_scenes
 
         training = {"steps": steps, "batch": batch, "lr": lr, "seed": seed}

@@ -149,6 +149,7 @@ def test_images_after_the_network_are_refused_with_the_option_that_takes_them(mv
         (("paper-figures", "--device", "cuda"), "--device needs --x latency_ms"),
         (("cache", "--older-than", "30"), "--older-than needs --prune"),
         (("cache", "--keep", "1"), "--keep needs --prune"),
+        (("predict", "mobilevitv3_xxs+deeplabv3", "--normalise", "imagenet"), "--normalise needs --weights"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
