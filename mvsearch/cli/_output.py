@@ -112,10 +112,10 @@ def print_json(value: Any) -> None:
 
 def print_data_notes(data: "DataSet | TrainingData") -> None:
     """Print one line on stderr with what was left out of a data set and what was assumed, if there is anything."""
-    skipped = [f"{entry.count:,} {entry.reason} ({entry.example})" for entry in data.skipped]
-    notes = [f"skipped {', '.join(skipped)}"] if skipped else []
-    if notes := [*notes, *data.assumptions]:
-        click.echo(f"{data.name}: {'; '.join(notes)}.", err=True)
+    from mvsearch.data import describe_parts
+
+    for note in describe_parts(data.name, data.skipped, data.assumptions):
+        click.echo(note, err=True)
 
 
 def print_weights_notes(facts: Mapping[str, Any], *, stderr: bool = False) -> None:

@@ -11,7 +11,7 @@ from mvsearch.data._images import IGNORED, DataSet, DecodedImage, Images, Native
 from mvsearch.data._preparation import Preparation, class_positions, parse_normalise, state_preparation
 from mvsearch.data._scene_folders import scene_source
 from mvsearch.data._settings import MIN_SIZE, DataSettings
-from mvsearch.data._skipped import Skipped, broken, count_broken, merge_skipped
+from mvsearch.data._skipped import Skipped, broken, count_broken, describe_parts, merge_skipped
 from mvsearch.data._source import DataSource, not_a_folder
 from mvsearch.errors import DataError, Location
 from mvsearch.utils import plugins
@@ -51,6 +51,7 @@ __all__ = [
     "decode_image",
     "decoded_size",
     "default_source",
+    "describe_parts",
     "find_classes",
     "find_encoded",
     "find_source",

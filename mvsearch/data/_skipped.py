@@ -37,6 +37,13 @@ class Tally:
         return tuple(Skipped(reason, count, self._examples[reason]) for reason, count in self._counts.most_common())
 
 
+def describe_parts(name: str, skipped: Iterable[Skipped], assumptions: Iterable[str]) -> tuple[str, ...]:
+    """A sentence with what was left out of a data set and what was assumed, if there is anything."""
+    left_out = ", ".join(f"{entry.count:,} {entry.reason} ({entry.example})" for entry in skipped)
+    notes = [*([f"skipped {left_out}"] if left_out else []), *assumptions]
+    return (f"{name}: {'; '.join(notes)}.",) if notes else ()
+
+
 def merge_skipped(skipped: Iterable[Skipped]) -> tuple[Skipped, ...]:
     """One entry a reason, the most frequent first, with the first example of each."""
     return Tally(skipped).skipped

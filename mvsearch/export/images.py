@@ -6,7 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from mvsearch.data import DataSettings, Preparation, class_positions, decoded_size, find_source, load, tasks
+from mvsearch.data import (
+    DataSettings,
+    Preparation,
+    class_positions,
+    decoded_size,
+    describe_parts,
+    find_source,
+    load,
+    tasks,
+)
 from mvsearch.errors import DataError
 from mvsearch.export.model import ExportModel
 from mvsearch.metrics.trial import Trial
@@ -50,40 +59,45 @@ def draw_samples(
     """As many images of the test part and of the training part as asked for, at `size` pixels, prepared for a network.
 
     Those in files are decoded at the size that the preparation resizes them to, or more. They are those for the `task`
-    of the network, if the source has any.
+    of the network, if the source has any. The notes of the first say what was left out of the images and what was
+    assumed.
     """
     path = Path(settings.path) if settings.path else None
     decoded = decoded_size(settings, round(size / preparation.crop) if path else 0)
     part, seed = settings.test_fraction, settings.seed
     own = task if task in tasks(settings.source) else None
     data = load(settings.source, path=path, size=decoded, test_fraction=part, seed=seed, task=own)
-    return sample_images(data, size, held_out=held_out, training=training, preparation=preparation)
+    sample, others = sample_images(data, size, held_out=held_out, training=training, preparation=preparation)
+    return replace(sample, notes=describe_parts(data.name, data.skipped, data.assumptions)), others
 
 
 def match_labels(sample: ImageSample, export_model: ExportModel) -> ImageSample:
     """The sample with labels that count the network's outputs, matched by the names of the classes.
 
-    Without classes, so that no accuracy is computed, where it would say nothing about the weights. `notes` explain what
-    was assumed, or why there is no accuracy.
+    Without classes, so that no accuracy is computed, where it would say nothing about the weights. `notes` explain also
+    what was assumed, or why there is no accuracy.
     """
     preparation, outputs = export_model.preparation, export_model.facts().get("num_classes")
-    unlabelled = replace(sample, classes=())
+    unlabelled, notes = replace(sample, classes=()), sample.notes
     if export_model.arch.task != "classification" or outputs is None or not export_model.head_trained:
         return unlabelled
     if preparation is None:
-        return replace(unlabelled, notes=("Without a known preparation of images there is no top-1.",))
+        return replace(unlabelled, notes=(*notes, "Without a known preparation of images there is no top-1."))
+    if preparation.fit == "stretch":
+        notes += ("Images are cut to squares, while the weights expect both sides to be resized.",)
     if not preparation.classes:
         if len(sample.classes) != outputs:
             return unlabelled
         first = ", ".join(sample.classes[:2])
         note = f"The weights do not name their classes; top-1 assumes the order of the images: {first}, ..."
-        return replace(sample, notes=(note,))
+        return replace(sample, notes=(*notes, note))
     positions = class_positions(sample.classes, preparation.classes)
     if positions is None:
         note = "The images have other classes than the weights, so there is no top-1"
-        return replace(unlabelled, notes=(f"{note}: {_compare_names(sample.classes, preparation.classes)}.",))
+        names = _compare_names(sample.classes, preparation.classes)
+        return replace(unlabelled, notes=(*notes, f"{note}: {names}."))
     labels = np.asarray(positions, dtype=np.int64)[sample.labels]
-    return replace(sample, labels=labels, classes=preparation.classes)
+    return replace(sample, labels=labels, classes=preparation.classes, notes=notes)
 
 
 def has_other_classes(sample: ImageSample, export_model: ExportModel) -> bool:

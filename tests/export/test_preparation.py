@@ -343,6 +343,15 @@ def test_the_classes_of_other_images_are_matched_by_name(images, labels):
         assert sample.classes == BGR.classes
 
 
+def test_images_that_are_cut_where_the_weights_expect_them_whole_are_said():
+    stretched = replace(BGR, fit="stretch")
+    model = ExportModel(SMALL, build(SMALL).eval(), "toy", preparation=stretched, trained=True, head_trained=True)
+    sample = ImageSample(np.empty(0), np.arange(2), BGR.classes, "toy", notes=("One image is broken.",))
+    broken, cut = match_labels(sample, model).notes
+    assert broken == "One image is broken."
+    assert "cut to squares" in cut
+
+
 def test_images_of_other_classes_do_not_calibrate_unless_they_are_asked_for():
     model = ExportModel(SMALL, build(SMALL).eval(), "toy", preparation=BGR, trained=True, head_trained=True)
     for classes, other in ((("apple", "döner"), False), (("apple",), False), (("apple", "pear"), True)):

@@ -190,7 +190,9 @@ def test_the_file_replaces_the_report_of_an_earlier_one(mvsearch, tmp_path, monk
     stored = json.loads(report.read_text(encoding="utf-8"))
     assert (stored["verified"], stored["calibration"]["scheme"]) == (None, "channel")
     assert stored["preparation"]["mean"] == [0, 0, 0]
-    assert done.json["notes"] == []
+    [note] = done.json["notes"]
+    assert "8 of 8 test images are also in train" in note
+    assert stored["notes"][0] == note
 
 
 @pytest.mark.slow
