@@ -17,6 +17,7 @@ from mvsearch.data import (
     decode_image,
     decoded_size,
     find_encoded,
+    in_shards,
     load,
     state_preparation,
 )
@@ -133,9 +134,9 @@ def _file_names(settings: DataSettings, data: DataSet) -> tuple[str, ...]:
 
 
 def unlabelled_files(name: str | None) -> list[Path]:
-    """The image itself, or the images of a folder without folders; none for another name."""
+    """The image itself, or the images of a folder without folders; none for another name, and for shards."""
     path = Path(name or "")
-    if not name or not path.is_dir():
+    if not name or not path.is_dir() or in_shards(path):
         return [path] if name and path.is_file() else []
     entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
     return entries if entries and all(entry.is_file() for entry in entries) else []

@@ -20,6 +20,7 @@ from small import PLAIN, broken_format, job, require_format, small_model
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.heads import head_class
 from mvsearch.arch.published import published
+from mvsearch.cli._predict_classes import unlabelled_files
 from mvsearch.data import DataSettings, Preparation, find_encoded
 from mvsearch.errors import DataError
 from mvsearch.export.formats import timm
@@ -315,6 +316,12 @@ def test_images_without_a_test_part_are_split_as_the_training_split_them(trained
 
 
 # Classes
+
+
+def test_shards_are_a_set_of_images_with_labels(tmp_path):
+    for name in ("train.tar", "test.tar"):
+        (tmp_path / name).touch()
+    assert unlabelled_files(str(tmp_path)) == []
 
 
 def test_predict_refuses_a_network_that_returns_features(mvsearch):
