@@ -84,6 +84,7 @@ class LatencyPredictor:
         self._rows = [row.name for row in self.plan.space.rows] + ["head"]
         self._values = {choice.name: choice.values for choice in self.plan.space.choices}
         self._known: list[LinearModel] = []
+        self._design: dict[str, Metrics] = {}
         self._measured: dict[str, tuple[NetworkFeatures, Metrics]] = {}
         self._model: tuple[int, LatencyModel] | None = None
         self._read: set[int] = set()
@@ -94,6 +95,7 @@ class LatencyPredictor:
         points = study_design(self.plan)
         own = points[: self.networks]  # each point is far from those before it, however many follow
         self._measured = self._measure_all(own, self.measure, self._settings_key(), settings.backend)
+        self._design = {key: metrics for key, (_, metrics) in self._measured.items()}
         for backend in settings.known:
             measure = partial(measure_on, backend, settings)
             key = digest({LATENCY: asdict(known_settings(backend, settings)), "device": device_of(backend, settings)})
@@ -147,10 +149,12 @@ class LatencyPredictor:
         return self.study.facts.settings_key({LATENCY: settings})
 
     def evaluate(self, candidate: Candidate, evaluate: Callable[[Mapping[str, Any]], Metrics]) -> Metrics:
-        """The metrics of a candidate, with a latency that is predicted if that suffices.
+        """The metrics of a candidate, with a latency that is predicted if that suffices, and it is not of the design.
 
         `evaluate` evaluates it, given measurements that are known.
         """
+        if measured := self._design.get(candidate.key):
+            return evaluate({"known": {LATENCY: measured}})
         prediction = self.predict(candidate)
         if prediction is None:
             return evaluate({})

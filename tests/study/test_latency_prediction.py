@@ -97,6 +97,16 @@ def test_the_networks_to_predict_from_are_measured_once_for_all_workers_and_runs
     assert len({str(point) for point in design(plan, 8)}) == 8
 
 
+def test_a_candidate_that_is_a_network_of_the_design_is_neither_predicted_nor_measured_again(tmp_path):
+    plan = toy_plan(tmp_path, PREDICT, objectives=OBJECTIVES, limits=("params <= 9k",), trials=100)
+    Study.join(plan).run(bench := Bench())
+    designed = bench.measured[:8]
+    records = [record for record in Study.read(plan).records() if record.key in designed]
+    assert len(records) == 8
+    assert not any(record.metrics.get("latency_predicted") for record in records)
+    assert len(set(bench.measured)) == len(bench.measured)
+
+
 def test_what_another_worker_finishes_late_is_learned_from_too(tmp_path):
     bench, plan = Bench(), toy_plan(tmp_path, PREDICT, objectives=OBJECTIVES, trials=9)
     one, two = Study.join(plan), Study.join(plan)
