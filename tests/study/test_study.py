@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 from toy import TOY, arithmetic, toy_plan
 
 from mvsearch.arch.architecture import Architecture
@@ -25,6 +26,7 @@ from mvsearch.study.reader import Reader, open_study
 from mvsearch.study.storage.store import Store
 from mvsearch.study.study import Study
 from mvsearch.study.workers.heartbeat import worker_registry
+from mvsearch.study.workers.registry import FileRegistry
 from mvsearch.utils import machine, plugins
 
 
@@ -37,6 +39,22 @@ def test_a_worker_is_found_by_every_spelling_of_the_path_to_its_study(tmp_path, 
         (tmp_path / "other").symlink_to(tmp_path / "studies" / "toy")
         reader = open_study(tmp_path / "other")
         assert worker_registry(reader.store, reader.name).has_live_worker()
+
+
+def test_a_worker_that_registers_while_another_looks_for_live_ones_is_alive(tmp_path, monkeypatch):
+    """Its lock file is there before it is locked."""
+    registry, unlink = FileRegistry(tmp_path), Path.unlink
+    (tmp_path / "new.lock").touch()
+
+    def check(path: Path, **options: bool) -> None:
+        if path.suffix == ".lock":
+            with pytest.raises(Timeout):
+                FileLock(path, timeout=0).acquire()
+        unlink(path, **options)
+
+    monkeypatch.setattr(Path, "unlink", check)
+    assert registry.stale(["new"]) == {"new"}
+    assert not list(tmp_path.glob("*.lock"))
 
 
 def test_a_study_that_was_replaced_before_the_run_is_not_written_to(tmp_path):

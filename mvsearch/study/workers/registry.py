@@ -10,7 +10,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -114,7 +114,9 @@ class FileRegistry:
         try:
             with FileLock(self._path(name, "lock"), timeout=0):
                 self.delete(name)
-            self._path(name, "lock").unlink(missing_ok=True)
+                with suppress(OSError):  # Windows keeps an open file
+                    # While it is held, so that a worker that is about to hold it makes another file.
+                    self._path(name, "lock").unlink()
         except Timeout:
             return True
         return False
