@@ -179,6 +179,12 @@ def test_synflow_is_the_sum_over_all_ways_through_a_chain(data):
     assert found == pytest.approx(math.log10(total), abs=1e-4)
 
 
+def test_synflow_passes_over_the_norm_of_a_head(data):
+    """As StarNet has it: a norm of the last map, before the classifier."""
+    normed = PLAIN | {"head": {"norm": "map"}}
+    assert score_network("synflow", data, normed) == score_network("synflow", data, PLAIN)
+
+
 def test_synflow_through_fused_attention_is_synflow_through_plain_operators(data):
     fused = score_network("synflow", data)
     with sdpa_kernel(SDPBackend.MATH):
