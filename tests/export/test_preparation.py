@@ -6,13 +6,14 @@ import math
 import re
 import shutil
 from argparse import Namespace
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from labelled import write_voc
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from small import PLAIN, broken_format, job, require_format, small_model
@@ -21,6 +22,7 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.heads import head_class
 from mvsearch.arch.published import published
 from mvsearch.cli._predict_classes import unlabelled_files
+from mvsearch.cli._predict_scenes import _load_images
 from mvsearch.data import DataSettings, Preparation, find_encoded
 from mvsearch.errors import DataError
 from mvsearch.export.formats import timm
@@ -287,6 +289,14 @@ def test_predict_refuses_weights_that_were_never_trained(random, found, head, tm
     done = mvsearch("predict", f"net.yaml{head}", "--weights", "net.safetensors", "--data", "cutouts")
     assert done.code == 1
     assert found in done.err
+
+
+@pytest.mark.parametrize(("least", "decoded"), [(0, 64), (48, 64), (96, 96)])
+def test_the_scenes_of_a_study_are_decoded_at_the_size_of_the_network_or_more(least, decoded, tmp_path):
+    write_voc(tmp_path / "own")
+    study = SimpleNamespace(settings={"data": asdict(DataSettings("voc", str(tmp_path / "own"), size=64))})
+    images = _load_images("segmentation", study, None, None, None, 32, least=least)
+    assert images.test.pixels.shape[1:3] == (decoded, decoded)
 
 
 @pytest.mark.parametrize(("fit", "found"), [("crop", "low"), ("stretch", "high")])
