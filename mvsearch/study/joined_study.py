@@ -62,16 +62,19 @@ class JoinedStudy(Reader):
             self._evaluation_keys[rung, repeat] = self.facts.settings_key(settings)
         return self._evaluation_keys[rung, repeat]
 
-    def known_metrics(self, key: str, *, rung: int | None = None, repeat: int = 0) -> Metrics | None:
+    def known_metrics(
+        self, key: str, *, rung: int | None = None, repeat: int = 0, predicted: bool = False
+    ) -> Metrics | None:
         """What was measured of an architecture before; None if that lacks something that this study needs.
 
-        Another study may have needed other metrics of one measurement, or only a prediction of the latency.
+        Another study may have needed other metrics of one measurement, or only a prediction of the latency, which
+        suffices for a rung, and if it may be `predicted`.
         """
         metrics = self.store.evaluation(key, self.evaluation_key(rung=rung, repeat=repeat))
         if metrics is None or repeat:  # a repeat has scores alone
             return metrics
-        predicted = rung is None and metrics.get("latency_predicted")
-        return metrics if self.plan.required_metrics <= metrics.keys() and not predicted else None
+        suffices = predicted or rung is not None or not metrics.get("latency_predicted")
+        return metrics if suffices and self.plan.required_metrics <= metrics.keys() else None
 
     def make_candidate(self, number: int, point: Point) -> Candidate:
         """The candidate of a trial, whose architecture is parsed here and nowhere else."""

@@ -160,15 +160,23 @@ class LatencyPredictor:
             return evaluate({})
         if prediction.reason is not None:
             return evaluate({}) | prediction.beside(prediction.reason)
+        start, clock = self.study.worker.clock(), self.study.worker.clock
         metrics = evaluate({"known": {LATENCY: prediction.metrics}})
         if not self.reaches_front(metrics):
             return metrics
+        # Kept for the next attempt, if the device does not answer.
+        key, settings = candidate.key, self.study.evaluation_key()
+        self.study.store.cache_evaluation(key, settings, metrics, clock() - start, machine.describe())
         return self.measure_predicted(candidate.architecture, metrics)
 
     def measure_predicted(self, arch: Architecture, metrics: Metrics) -> Metrics:
         """The metrics of a candidate on the front, with its latency in place of the predicted one."""
+        return self.with_latency(arch, metrics, {}) | Prediction(metrics, None).beside(_FRONT)
+
+    def with_latency(self, arch: Architecture, metrics: Metrics, known: Mapping[str, Any]) -> Metrics:
+        """Metrics with a latency that is `known`, as for an evaluation, or measured, in place of the predicted one."""
         others = {name: value for name, value in metrics.items() if name not in _PREDICTED}
-        return others | self.measure(arch) | Prediction(metrics, None).beside(_FRONT)
+        return others | (known["known"][LATENCY] if known else self.measure(arch))
 
     def predict(self, candidate: Candidate) -> Prediction | None:
         """The latency with its interval; None while too few networks are measured."""

@@ -116,7 +116,11 @@ class Runner:
         """
         if self._predictor is None:
             return self._measure_rungs(candidate, rungs, {})
-        return self._predictor.evaluate(candidate, lambda known: self._measure_rungs(candidate, rungs, known))
+        if scores := self.study.known_metrics(candidate.key, predicted=True):
+            measure = partial(self._predictor.with_latency, candidate.architecture, scores)
+        else:
+            measure = partial(self._measure_rungs, candidate, rungs)
+        return self._predictor.evaluate(candidate, measure)
 
     def _measure_rungs(self, candidate: Candidate, rungs: dict[str, Metrics], known: Mapping[str, Any]) -> Metrics:
         """As `_measure`, with further arguments of the evaluation."""
@@ -132,7 +136,7 @@ class Runner:
         return {**arch.metrics(), **self.evaluate(arch, **kwargs, **self._known)}
 
     def _measure_cached(
-        self, arch: Architecture, key: str, known: Mapping[str, Any] | None = None, **kwargs: int
+        self, arch: Architecture, key: str, known: Mapping[str, Any] | None = None, **kwargs: Any
     ) -> Metrics:
         """The metrics of a rung or a replicate, from the cache if they were measured before."""
         settings, start = self.study.evaluation_key(**kwargs), self.worker.clock()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from toy import TOY, toy_plan
 
-from mvsearch.errors import PlanError, StudyError
+from mvsearch.errors import DeviceUnavailable, PlanError, StudyError
 from mvsearch.metrics.latency_text import predicted_note
 from mvsearch.metrics.pareto import front
 from mvsearch.metrics.record import EvaluationFailed
@@ -105,6 +105,42 @@ def test_a_candidate_that_is_a_network_of_the_design_is_neither_predicted_nor_me
     assert len(records) == 8
     assert not any(record.metrics.get("latency_predicted") for record in records)
     assert len(set(bench.measured)) == len(bench.measured)
+
+
+def test_a_score_is_not_computed_again_where_the_latency_was_predicted_or_the_device_went_away(tmp_path):
+    class Phone(Bench):
+        def __init__(self):
+            super().__init__()
+            self.scored, self.away = [], False
+
+        def __call__(self, arch, *, only=None, **options):
+            if only is None:
+                self.scored.append(arch.key)
+            return super().__call__(arch, only=only, **options)
+
+        def latency(self, arch):
+            if self.away:
+                raise DeviceUnavailable("the phone does not answer")
+            return super().latency(arch)
+
+    def join(name, **search):
+        plan = toy_plan(tmp_path, PREDICT, objectives=OBJECTIVES, **search)
+        return Study.join(replace(plan, name=name, storage=f"sqlite:///{tmp_path / 'shared.db'}"))
+
+    bench = Phone()
+    join("one", trials=14).run(bench)
+    bench.away = True
+    for _ in range(3):
+        with pytest.raises(DeviceUnavailable):
+            join("one", trials=24).run(bench)
+    bench.away = False
+    join("one", trials=24).run(bench)
+    join("two", trials=24).run(bench)
+    assert len(bench.scored) == len(set(bench.scored))
+    one, two = ({r.key: r.metrics["loss"] for r in join(name, trials=24).records()} for name in ("one", "two"))
+    shared = one.keys() & two.keys()
+    assert len(shared) > 14
+    assert all(one[key] == two[key] for key in shared)
 
 
 def test_what_another_worker_finishes_late_is_learned_from_too(tmp_path):
