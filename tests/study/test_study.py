@@ -463,6 +463,18 @@ def test_limits_that_leave_fewer_points_than_are_finished_do_not_end_a_study_bef
     assert again.changes == (f"trials = {study.count()}, as so many are finished (asked for: 3)",)
 
 
+def test_a_lost_trial_beyond_the_limits_of_this_run_is_not_tried_again(tmp_path):
+    wide = Study.join(toy_plan(tmp_path))
+    with wide.worker.running():
+        lost = wide.scheduler.next(30)
+    assert lost.architecture.cost().params > 9000
+    study = Study.join(toy_plan(tmp_path, trials=100, limits=("params <= 9k",)))
+    assert study.scheduler.interrupted() == []
+    study.run(arithmetic)
+    assert {record.state for record in study.records()} == {"complete"}
+    assert study.count() == len(study.plan.all_points)
+
+
 def test_the_front_that_a_search_shows_is_within_its_limits_whatever_earlier_runs_had(tmp_path):
     Study.join(toy_plan(tmp_path, trials=12)).run(arithmetic)
     plan = toy_plan(tmp_path, trials=13, limits=("params <= 20k",))

@@ -34,8 +34,7 @@ class SamplerStudy:
             self._storage.set_study_system_attr(self._study_id, key, value)
         self.running: set[int] = set()
         self.n_trials = self.n_lost = 0
-        published = [point for _, point in plan.space.published_points()]
-        self.due = [point for point in published if plan.admissible(plan.space.codes(point)[None])[0]]
+        self.due = [point for _, point in plan.space.published_points() if self._is_admissible(point)]
         """Points to suggest before those of the sampler: published models, and points of lost trials."""
 
     @property
@@ -88,7 +87,11 @@ class SamplerStudy:
             return
         if point in self.due:  # the last loss decides the order
             self.due.remove(point)
-        self.due.append(point)
+        if self._is_admissible(point):  # an earlier run may have had other limits
+            self.due.append(point)
+
+    def _is_admissible(self, point: dict[str, Any]) -> bool:
+        return bool(self.plan.admissible(self.plan.space.codes(point)[None])[0])
 
     def suggest(self, *, exclude: Sequence[dict[str, Any]] = ()) -> FrozenTrial | None:
         """The next trial: a published model not tried yet, else the point of a lost trial, else the sampler's.
