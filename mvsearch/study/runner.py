@@ -209,8 +209,11 @@ class Runner:
         try:
             with self.store.evaluation_lock(target.arch.key, self.study.evaluation_key(repeat=repeat)):
                 self._measure_cached(target.arch, target.arch.key, repeat=repeat)
-        except (ConstraintViolated, EvaluationFailed) as error:
-            raise StudyError(f"cannot be measured: {error}.", at=f"--beat {target.name}") from None
+        except MvsearchError:
+            raise
+        except Exception as error:
+            _LOG.debug("the network to beat", exc_info=True)
+            raise StudyError(f"cannot be measured: {_describe_error(error)}.", at=f"--beat {target.name}") from None
         finally:
             self.store.release_replicate(self.study.name, -1 - repeat)
 

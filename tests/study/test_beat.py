@@ -176,6 +176,15 @@ def test_a_study_that_is_imported_has_the_measurements_of_its_target():
     assert open_study("toy_beat_middle", storage="sqlite:///copy.db").facts.target == study.facts.target
 
 
+@pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), MemoryError("4 GiB")])
+def test_an_error_while_the_target_is_measured_is_one_sentence(error):
+    def evaluate(arch: Architecture, *, repeat: int = 0) -> dict:
+        raise error
+
+    with pytest.raises(StudyError, match=f"cannot be measured: {type(error).__name__}: {error}"):
+        Study.join(plan_to_beat(trials=4)).run(evaluate)
+
+
 def test_an_evaluation_may_return_the_score_alone():
     calls = Counter()
 
