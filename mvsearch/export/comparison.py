@@ -72,7 +72,9 @@ def compare(
     worst, ratio = 0.0, 0.0
     for ours, theirs in zip(expected, outputs, strict=True):
         difference = float(np.abs(ours - theirs).max()) if np.isfinite(theirs).all() else math.inf
-        worst, ratio = max(worst, difference), max(ratio, difference / max(float(ours.std()), 1e-12))
+        # In float64: outputs of random weights may be as small as 1e-26, whose squares are 0 in float32.
+        deviation = float(ours.std(dtype=np.float64)) or 1e-12
+        worst, ratio = max(worst, difference), max(ratio, difference / deviation)
     same = None if classes is None else float((expected[0].argmax(classes) == outputs[0].argmax(classes)).mean())
     return OutputComparison(batch, worst, ratio, same)
 

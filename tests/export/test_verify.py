@@ -110,6 +110,12 @@ def test_a_batch_is_not_larger_than_the_sample(tmp_path):
     assert [compared.batch for compared in report.comparisons] == [1, 3, 4]
 
 
+def test_a_difference_is_a_share_of_outputs_that_are_tiny():
+    """As those of a deep network with random weights, of which norms have seen no images."""
+    ours = [np.array([1e-26, 3e-26], dtype=np.float32)]
+    assert comparison.compare(ours, [ours[0] * np.float32(1.5)], 1, classes=None).ratio == pytest.approx(1.5)
+
+
 def test_a_file_without_numbers_or_of_another_shape_is_infinitely_far():
     ours = [np.ones((2, 3), dtype=np.float32)]
     assert comparison.compare(ours, [np.full((2, 3), np.nan)], 1, classes=1).ratio == math.inf
