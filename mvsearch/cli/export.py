@@ -144,7 +144,7 @@ def export(
     architecture = named.architecture
     stem = export_format.file_stem(architecture.name or architecture.key)
     file = output or Path(f"{stem}{'_int8' if int8 else ''}{export_format.suffix}")
-    check_writable(export_format, file, force=force)
+    check_writable(export_format, file, named.weights, force=force)
     export_model = named.load(
         seed=seed,
         num_classes=num_classes,

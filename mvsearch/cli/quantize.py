@@ -111,7 +111,7 @@ def quantize(
     if plot:
         refuse_to_draw(plot, force=force, kinds=PICTURES)
     if output:
-        check_writable(export_format, output, force=force)
+        check_writable(export_format, output, weights, force=force)
     named = NamedModel.find(arch, weights=weights, data=data, path=path, storage=storage)
     head = named.architecture.head
     if head.task != "classification" or not head.classifies:

@@ -93,14 +93,16 @@ def translate_errors(message: str) -> Iterator[None]:
         raise VerificationError(one_line(message, error)) from error
 
 
-def check_writable(export_format: ExportFormat, path: Path, *, force: bool) -> None:
-    """Check that an export may be written, before anything is built.
+def check_writable(export_format: ExportFormat, path: Path, weights: Path | None, *, force: bool) -> None:
+    """Check that an export of a network with these weights may be written, before anything is built.
 
     Raises EnvironmentFault if it would replace a file without `force`, has no folder to go to or needs a package that
-    is missing; PlanError if the file's suffix is not that of the format.
+    is missing; PlanError if it would replace the weights, or if the file's suffix is not that of the format.
     """
     export_format.require_packages()
     if export_format.suffix and path.suffix != export_format.suffix:
         raise PlanError(f"files of this format end with {export_format.suffix}; rename the file.", at=path)
     for file in (path, *(path.with_suffix(suffix) for suffix in export_format.sidecar_suffixes)):
+        if weights and weights.exists() and file.exists() and file.samefile(weights):
+            raise PlanError("would replace the weights that the network is built with; use another name.", at=file)
         refuse_existing(file, force=force, folder=True)

@@ -199,6 +199,14 @@ def run(mvsearch):
     return lambda *args: mvsearch("export", "small.yaml", *args)
 
 
+def test_the_weights_that_a_network_is_built_with_are_not_replaced(run, weights):
+    before = weights.path.read_bytes()
+    finished = run("-o", "trained.py", "--weights", "trained.safetensors", "--no-verify", "--force")
+    assert finished.code == 1
+    assert "trained.safetensors: would replace the weights" in finished.err
+    assert weights.path.read_bytes() == before
+
+
 def test_the_terminal_says_that_the_classifier_is_fresh(run, weights):
     finished = run("-o", "net.py", "--weights", "trained.safetensors", "--num-classes", "3", "--no-verify")
     assert finished.code == 0, finished.err
