@@ -42,7 +42,7 @@ class ClassificationHead(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C) or (B, hidden): what the classifier reads."""
         # The mean of a normalised map is the normalised mean, once the statistics are fixed: one pixel is normalised.
-        late = self.norm_of == "map" and self.pool == "mean" and not self.training
+        late = self.norm_of == "map" and self.pool == "mean" and not (self.training or self.norm.training)
         x = self.norm(x) if self.norm_of == "map" and not late else x
         maps = self.hidden is not None
         pooled = x.mean((2, 3), keepdim=maps) if self.pool == "mean" else x.amax((2, 3), keepdim=maps)

@@ -19,7 +19,7 @@ from mvsearch.nn.conv import Conv
 from mvsearch.nn.mobilevit import SelfAttention
 from mvsearch.proxies import train as train_proxy
 from mvsearch.training.in_memory import InMemorySet, train_in_memory
-from mvsearch.training.loop import half_dtype
+from mvsearch.training.loop import half_dtype, recalibrate_norms
 from mvsearch.training.tasks import load_task
 from mvsearch.training.transforms import shift_and_flip
 
@@ -193,3 +193,13 @@ def test_images_of_another_size_are_resized_to_the_recipe(fashion):
     [(x, _)] = next(in_memory(small, replace(SHORT, image_size=48, held_out=100)).batches())
     assert x.shape == (32, 3, 48, 48)
     assert abs(float(x.mean())) < 0.2
+
+
+@pytest.mark.parametrize("name", ["starnet_s1", "shvit_s1", "mobilevitv2_0.5"])
+def test_the_statistics_of_every_norm_of_maps_are_computed_anew(name):
+    model = build(published(name).at(image_size=32, num_classes=10), seed=0)
+    images = torch.randn(2, 4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    recalibrate_norms(model, images)
+    counts = {module.num_batches_tracked.item() for module in model.modules() if isinstance(module, nn.BatchNorm2d)}
+    assert counts == {2}
+    assert not model.training
