@@ -60,6 +60,16 @@ def run_batches(run: Runner, images: np.ndarray, batch: int) -> list[np.ndarray]
     return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
 
 
+def add_colour(images: np.ndarray) -> np.ndarray:
+    """Grey images and some of them with channels of different images: else a file could confuse the channels."""
+    if (images != images[:, :1]).any():
+        return images
+    coloured = images[:_EAGER_BATCH].copy()
+    for channel in (1, 2):
+        coloured[:, channel] = np.roll(coloured[:, channel], channel, axis=0)
+    return np.concatenate((images, coloured))
+
+
 def compare(
     expected: Sequence[np.ndarray], outputs: Sequence[np.ndarray], batch: int, *, classes: int | None
 ) -> OutputComparison:

@@ -24,6 +24,7 @@ from mvsearch.export.comparison import (
     TOLERANCE,
     Accuracy,
     OutputComparison,
+    add_colour,
     assess_float32,
     assess_int8,
     compare,
@@ -188,7 +189,8 @@ def verify(
     If the file cannot be written or run, or differs, the report names the first stage at which it does.
     """
     progress(0, None, "running eager")
-    expected = run_eager(job.export_model.model, sample.images)
+    images = add_colour(sample.images) if job.calibration is None else sample.images
+    expected = run_eager(job.export_model.model, images)
     if not all(np.isfinite(output).all() for output in expected):
         raise CheckpointError(
             "the PyTorch model produces NaN or inf with these weights; use others.", at=job.export_model.weights
@@ -203,12 +205,12 @@ def verify(
             if reason := job.runtime.unavailable_reason():
                 return replace(report, reason=f"not verified: {reason}"), None
             run = job.runtime.load_runtime(file)
-            report = _compare_batches(job, report, run, expected, sample, progress)
+            report = _compare_batches(job, report, run, expected, images, sample, progress)
         report = _assess(job, report, max_drop)
     except VerificationError as error:
         report = replace(report, verified=False, reason=str(error))
     if report.verified is False:
-        stage = first_differing_stage(job, sample.images[:_STAGE_IMAGES], progress)
+        stage = first_differing_stage(job, images[-_STAGE_IMAGES:], progress)
         reason = report.reason + (f", first at stage {stage}" if stage else "")
         report = replace(report, reason=reason, first_differing_stage=stage)
     return report, run
@@ -245,15 +247,17 @@ def _compare_batches(
     report: VerificationReport,
     run: Runner,
     expected: list[np.ndarray],
+    images: np.ndarray,
     sample: ImageSample,
     progress: Progress,
 ) -> VerificationReport:
     comparisons, outputs = [], expected
     for batch in sorted({min(size, len(sample.images)) for size in job.runtime.batch_sizes}):
         progress(0, None, f"comparing {len(sample.images)} images, {batch} at a time")
-        outputs = run_batches(run, sample.images, batch)
+        outputs = run_batches(run, images, batch)
         comparisons.append(compare(expected, outputs, batch, classes=job.export_model.class_axis))
-    top1 = compare_accuracy(expected[0], outputs[0], sample, job.export_model)
+    labelled = len(sample.images)
+    top1 = compare_accuracy(expected[0][:labelled], outputs[0][:labelled], sample, job.export_model)
     return replace(report, comparisons=tuple(comparisons), top1=top1)
 
 

@@ -87,6 +87,15 @@ def test_every_part_of_a_backbone_can_be_exported_alone(name, tmp_path, sample):
     assert not any(stages.differs(export_job, rows[: i + 1], sample.images[:2]) for i in range(len(rows)))
 
 
+def test_a_file_that_reads_the_channels_in_another_order_fails_also_on_grey_images(tmp_path, sample):
+    def load_runtime(path: Path, *, threads: int = 1):
+        model = torch.load(path, weights_only=False)
+        return lambda images: comparison.run_eager(model, images[:, ::-1].copy())
+
+    with pytest.raises(VerificationError, match="first at stage stem"):
+        export_verified(ExportJob(toy_format(save, load_runtime), small_model(), tmp_path / "net.toy"), sample)
+
+
 def test_an_earlier_file_stays_where_the_new_one_fails(tmp_path, sample):
     export_job = ExportJob(broken_format("down"), small_model(), tmp_path / "net.toy")
     export_job.path.write_text("earlier")
