@@ -24,6 +24,7 @@ def check_proxy(plan: "Plan") -> None:
     from mvsearch.proxy_eval.families import models_to_check
     from mvsearch.proxy_eval.rank_correlation import network_of
     from mvsearch.study.evaluator import load_data
+    from mvsearch.study.settings import in_proportion
     from mvsearch.study.study import Study, store_proxy_check
 
     reader = Study.read(plan)
@@ -31,20 +32,26 @@ def check_proxy(plan: "Plan") -> None:
     space = plan.space
     wanted = models_to_check({kind for row in space.rows for kind in row.kinds})
     names = [name for name in wanted if name not in own]
-    found = architectures(names) if names else {}
+    models = architectures(names) if names else {}
     click.echo(f"the proxy is compared on {len(wanted)} published models, of {_families(wanted)}.", err=True)
     archs = {
-        name: arch.at(image_size=space.size_for(arch), num_classes=space.num_classes) for name, arch in found.items()
+        name: arch.at(image_size=space.size_for(arch), num_classes=space.num_classes) for name, arch in models.items()
     }
-    benchmark = ProxyBenchmark(reader.store, plan.proxy.name, plan.proxy_settings(), load_data(plan), detect_device())
-    seeds = range(plan.proxy.seeds)
-    with ProxyProgress([benchmark.proxy], archs, len(seeds)) as progress:
-        benchmark.run(archs, seeds, progress.callback(benchmark.proxy))
-    results = benchmark.results(archs, seeds)
-    scored = {name: mean_metrics(rows) for name, rows in results.metrics.items() if name not in results.missing}
-    store_proxy_check(plan, own | scored)
-    for reason, missing in results.reasons.items():
-        click.echo(f"{benchmark.proxy}: {reason}: {', '.join(missing)}", err=True)
+    proxy, settings, data, seeds = plan.proxy.name, plan.proxy_settings(), load_data(plan), range(plan.proxy.seeds)
+    results = []
+    with ProxyProgress([proxy], archs, len(seeds)) as progress:
+        callback = progress.callback(proxy)
+        for size in sorted({arch.image_size for arch in archs.values()}):
+            group = {name: arch for name, arch in archs.items() if arch.image_size == size}
+            benchmark = ProxyBenchmark(reader.store, proxy, in_proportion(space, size, settings), data, detect_device())
+            benchmark.run(group, seeds, callback)
+            results.append(benchmark.results(group, seeds))
+    for found in results:
+        own |= {name: mean_metrics(rows) for name, rows in found.metrics.items() if name not in found.missing}
+    store_proxy_check(plan, own)
+    for found in results:
+        for reason, missing in found.reasons.items():
+            click.echo(f"{proxy}: {reason}: {', '.join(missing)}", err=True)
 
 
 def _families(names: "Iterable[str]") -> str:

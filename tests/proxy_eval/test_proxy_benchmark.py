@@ -207,6 +207,24 @@ def test_a_space_of_several_families_is_checked_on_models_of_each(run):
     assert found["trust"]["within"] == found["across_families"]["ranking"]["within_size"]["value"]
 
 
+def test_models_of_several_image_sizes_are_checked_on_images_in_proportion_as_candidates_are(run, monkeypatch):
+    sides = {}
+
+    def score(arch, settings, data, **_):
+        sides[arch.name] = settings.image_size
+        return {"naswot": 1.0 + len(sides)}
+
+    monkeypatch.setattr(naswot, "PROXY", replace(naswot.PROXY, score=score))
+    space = yaml_document.read(Path(__file__).parents[2] / "spaces" / "quick.yaml").data
+    space |= {"proxy": {"name": "naswot", "image_size": 64, "batch": 4}, "search": {"trials": 1}, "contains": []}
+    space["image_size"] = {"choose": [224, 256]}
+    space["blocks"] += [{"name": "more", "block": {"choose": ["shsa", "star"]}, "out": "in_channels"}]
+    Path("toy.yaml").write_text(yaml_document.dump(space), encoding="utf-8")
+    done = run("run", "toy.yaml", "--workers", "1", "--check-proxy")
+    assert done.code == 0, done.err
+    assert (sides["shvit_s1"], sides["mobilevitv3_xxs"]) == (56, 64)
+
+
 @pytest.mark.slow
 def test_a_check_tells_why_a_model_has_no_score(run, spied):
     spied.stop = lambda arch, seed: EvaluationFailed("it came out as nan") if arch.name == "mobilevitv2_0.5" else None
