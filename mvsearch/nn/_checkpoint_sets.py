@@ -9,6 +9,7 @@ a moving average; often behind prefixes. The average is taken where there is one
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from torch import Tensor
@@ -62,7 +63,10 @@ def select_weights(content: Any, *, ours: bool = False) -> WeightSet:
     """
     sets = dict(_find_sets(content, ()))
     if not sets:
-        raise CheckpointError("has no state_dict, a mapping of names to tensors.")
+        raise CheckpointError(
+            f"has no tensors under the names of a network's weights, such as 'stem.conv.weight', but "
+            f"{_describe(content)}; save model.state_dict()."
+        )
     path, stored_as = _choose(sets)
     others = [other for other in sets if other != path]
     averaged = bool(stored_as) or _is_average(path)
@@ -95,6 +99,14 @@ def _find_sets(value: Any, path: Path) -> Iterator[tuple[Path, Weights]]:
                     f"its average {_label((*path, key))!r} is without the names of the parameters; {_ALONE}."
                 )
             yield from found
+
+
+def _describe(content: Any) -> str:
+    """What a file stores, e.g. `'epoch', 'best', 'names', ...`."""
+    if not isinstance(content, Mapping):
+        return f"a value of type {type(content).__name__}"
+    names = [repr(name) for name in islice(content, 4)]
+    return ", ".join(names[:3] + ["..."] * (len(names) > 3)) or "nothing"
 
 
 def _has_matrix(value: Any, depth: int = _DEPTH) -> bool:

@@ -315,7 +315,13 @@ REFUSED = {
     "meta": (convert_floats(RAW, lambda tensor: tensor.to("meta")), "meta device"),
     "other classes": (build(SMALL.at(num_classes=21)).state_dict(), "for 21 classes and the network for 10"),
     "no head": (without(RAW, "head.linear.weight", "head.linear.bias"), "no head"),
-    "no weights": ({"epoch": 3}, "state_dict"),
+    "no weights": (
+        {"epoch": 3, "best": 0.5, "names": [], "seed": 1},
+        r"but 'epoch', 'best', 'names', \.\.\.; .*state_dict",
+    ),
+    "no network": ({"z": torch.zeros(3)}, "'stem.conv.weight', but 'z'"),
+    "an empty file": ({}, "but nothing"),
+    "one tensor": (torch.zeros(3), "but a value of type Tensor"),
     "a number of NumPy": (
         {"state_dict": RAW, "best": np.float64(77.1)},
         r"NumPy number .*scalar.* under 'best'.*torch\.save",
