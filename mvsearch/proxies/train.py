@@ -201,7 +201,7 @@ def _start(
     model = build(_trained(arch, settings, images), seed=settings.seed)
     if not settings.init:
         return model, images, {}
-    source = _source(settings.init, data.train.classes, arch.task, data.checksum)
+    source = _source(settings.init, data.train.classes, arch.task)
     transfer = source.transfer(model)
     prepared = images.prepared(source.preparation) if source.preparation else images
     return model, prepared, {INHERITED.name: transfer.share}
@@ -248,10 +248,10 @@ def _teacher(source: str, classes: tuple[str, ...], device: str) -> "Teacher":
 
 
 @lru_cache(maxsize=1)
-def _source(place: str, classes: tuple[str, ...], task: str, images: str) -> "Source":
+def _source(place: str, classes: tuple[str, ...], task: str) -> "Source":
     from mvsearch.training.source import Source
 
-    return Source.load(place, classes, task, images)
+    return Source.load(place, classes, task)
 
 
 def weights(task: str, settings: Settings, data: DataSet) -> str:
@@ -259,7 +259,7 @@ def weights(task: str, settings: Settings, data: DataSet) -> str:
 
     Raises PlanError for a teacher of networks that are no classifiers, and what `Source.load` and `Teacher.load` raise.
     """
-    facts = [_source(settings.init, data.train.classes, task, data.checksum).facts] if settings.init else []
+    facts = [_source(settings.init, data.train.classes, task).facts] if settings.init else []
     if settings.teacher and task != "classification":
         raise PlanError(f"a teacher is for classification, and these networks are for {task}; remove it.", at="proxy")
     if settings.teacher:
@@ -273,9 +273,13 @@ def check(archs: Sequence[Architecture], settings: Settings, data: DataSet) -> t
 
     Raises CheckpointError if none of these networks has anything to start from in the source.
     """
+    from mvsearch.training.trained_network import trained_on
+
     notes: tuple[str, ...] = ()
     if settings.init:
-        notes = _source(settings.init, data.train.classes, archs[0].task, data.checksum).check_networks(archs)
+        notes = _source(settings.init, data.train.classes, archs[0].task).check_networks(archs)
+        if trained_on(settings.init, data):
+            notes += ("The source was trained on these images, also on those held out: scores on them are too high.",)
     return (*notes, _teacher_accuracy(settings, data)) if settings.teacher else notes
 
 

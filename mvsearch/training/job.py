@@ -19,7 +19,7 @@ from mvsearch.errors import DataError, EnvironmentFault, PlanError
 from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.registry import HELD_OUT, TEST
 from mvsearch.training.recipe import Distillation
-from mvsearch.training.trained_network import ARCHITECTURE, RESULT, WEIGHTS
+from mvsearch.training.trained_network import ARCHITECTURE, RESULT, WEIGHTS, count_classes
 from mvsearch.utils.atomic_write import write_whole
 from mvsearch.utils.text import printable
 
@@ -235,6 +235,7 @@ class TrainingJob:
             "assumptions": data.assumptions,
             "split": {"test_fraction": self.data.test_fraction, "seed": self.data.seed},
             "num_classes": arch.num_classes,
+            "images_of_class": None if data.task.has_scenes else count_classes(data.train.labels),
             "params": cost.params,
             "macs": cost.macs,
             "steps": run.trainer.position.step,

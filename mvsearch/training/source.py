@@ -21,7 +21,7 @@ from mvsearch.nn.channel_order import sort_channels
 from mvsearch.nn.classification import ClassificationHead
 from mvsearch.nn.weight_transfer import WeightTransfer, transfer_weights
 from mvsearch.nn.weights_io import checksum
-from mvsearch.training.trained_network import TIMM, TrainedNetwork, checkpoints, read_network, read_single, trained_on
+from mvsearch.training.trained_network import TIMM, TrainedNetwork, checkpoints, read_network, read_single
 from mvsearch.utils.hashing import digest
 
 _FUSION = ("add_input", "concat")
@@ -74,10 +74,8 @@ class Source:
         )
 
     @classmethod
-    def load(cls, place: str, classes: Sequence[str], task: str = "classification", images: str = "") -> Self:
+    def load(cls, place: str, classes: Sequence[str], task: str = "classification") -> Self:
         """The network in a checkpoint, in the folder of a training or of a name of timm, for images of these classes.
-
-        `images` is the checksum of the images: a source that was trained on them too is told in a note.
 
         Raises what `read_single` does.
         """
@@ -85,8 +83,6 @@ class Source:
         notes = source.notes
         if source.preparation is None:
             notes += ("Nothing states how the source expects its images: they are normalised by their own statistics.",)
-        if images and trained_on(place) == images:
-            notes += ("The source was trained on these images, also on those held out: scores on them are too high.",)
         return replace(source, notes=notes)
 
     def check_family(self, archs: Sequence[Architecture]) -> None:

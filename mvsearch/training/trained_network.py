@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mvsearch.arch.architecture import FILE_NAME, Architecture
 from mvsearch.arch.published import all_names
-from mvsearch.data import Preparation
+from mvsearch.data import DataSet, Preparation
 from mvsearch.errors import CheckpointError, EnvironmentFault
 from mvsearch.utils.installation import install_hint
 
@@ -75,13 +77,25 @@ def read_network(path: Path, *candidates: Architecture) -> TrainedNetwork:
     return _identify(read_checkpoint(path), path, path.with_name(ARCHITECTURE), *candidates)
 
 
-def trained_on(place: str) -> str | None:
-    """The checksum of the images of a training of `mvsearch train`; None if nothing beside the weights says it."""
+def trained_on(place: str, data: DataSet) -> bool:
+    """Whether a training of `mvsearch train` had these images; False if nothing beside the weights says it.
+
+    Images decoded at another size have another checksum: they are known by their classes and the images of each.
+    """
     path = Path(place)
     try:
-        return str(_read_result(path / WEIGHTS if path.is_dir() else path)["settings"]["data"])
+        result = _read_result(path / WEIGHTS if path.is_dir() else path)
+        if result["settings"]["data"] == data.checksum:
+            return True
+        counts = result["images_of_class"]
+        return bool(counts) and (result["classes"], counts) == ([*data.train.classes], count_classes(data.train.labels))
     except (OSError, ValueError, LookupError, TypeError):
-        return None
+        return False
+
+
+def count_classes(labels: np.ndarray) -> list[int]:
+    """How many images each class has, from the class of each image (N)."""
+    return [int(count) for count in np.bincount(labels)]
 
 
 def split_of(weights: Path) -> dict[str, Any]:

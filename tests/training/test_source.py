@@ -269,10 +269,20 @@ def test_another_preparation_beside_equal_weights_is_another_source(tmp_path):
     assert Source.load(str(tmp_path / "t"), CLASSES).checksum != first.checksum
 
 
-@pytest.mark.parametrize(("images", "notes"), [("1234", 1), ("5678", 0)])
-def test_a_source_that_was_trained_on_the_same_images_is_noted(tmp_path, images, notes):
+@pytest.mark.parametrize(
+    ("result", "notes"),
+    [
+        ({"settings": {"data": "1234"}}, 1),
+        ({"settings": {"data": "5678"}}, 0),
+        ({"settings": {"data": "5678"}, "classes": CLASSES, "images_of_class": [10] * 4}, 1),  # decoded at another size
+        ({"settings": {"data": "5678"}, "classes": CLASSES, "images_of_class": [10, 10, 10, 9]}, 0),
+        ({"settings": {"data": "5678"}, "classes": CLASSES, "images_of_class": None}, 0),
+        ({}, 0),
+    ],
+)
+def test_a_source_that_was_trained_on_the_same_images_is_noted(tmp_path, result, notes):
     place = Path(trained(tmp_path / "t"))
-    (place / "result.json").write_text(json.dumps({"settings": {"data": images}}))
+    (place / "result.json").write_text(json.dumps(result))
     for each in (place, place / "weights.safetensors"):
         _source.cache_clear()
         found = load_proxy("train").check([ARCH], replace(SETTINGS, init=str(each)), dataset())
