@@ -1,5 +1,6 @@
 """The network that a command exports or quantises, with its weights and the images that belong to it."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -96,15 +97,22 @@ class NamedModel:
                 at=self.weights,
             )
 
-    def draw(self, model: "ExportModel", held_out: int, calibration: int) -> "tuple[ImageSample, ImageSample | None]":
-        """Test images, with labels that count the network's outputs, and training images to calibrate int8 on."""
+    def draw(
+        self, model: "ExportModel", held_out: int, calibration: int, *, instead: str = ""
+    ) -> "tuple[ImageSample, ImageSample | None]":
+        """Test images, with labels that count the network's outputs, and training images to calibrate int8 on.
+
+        `instead` is what would do without images, for the error where those that were not given cannot be read.
+        """
+        from mvsearch.data import name_other_images
         from mvsearch.errors import PlanError
         from mvsearch.export.images import draw_samples, has_other_classes, match_labels
 
         expected = model.expected
-        sample, training = draw_samples(
-            self.data, expected.image_size, held_out, calibration, expected, self.architecture.task
-        )
+        with nullcontext() if self.given else name_other_images(instead):
+            sample, training = draw_samples(
+                self.data, expected.image_size, held_out, calibration, expected, self.architecture.task
+            )
         if calibration and not self.given and has_other_classes(training, model):
             raise PlanError(
                 f"int8 would be calibrated on {training.source}, and the weights are for other classes; use --data "

@@ -160,12 +160,18 @@ def export(
         int8_scheme = int8_scheme.with_float(float_stages, [stage for stage, _ in export_model.model.named_children()])
     job = ExportJob(export_format, export_model, file, scheme=int8_scheme)
     runtime = None if no_verify else export_format.runtime
+    needs_images = int8 or export_format.needs_sample
     with Steps() as steps:
-        if runtime or int8 or export_format.needs_sample:
+        if runtime or needs_images:
             steps.show("reading images")
             several = _INT8_IMAGES if int8 else _IMAGES
             held_out = images or (several if architecture.task == "classification" else _SCENES)
-            sample, calibration = named.draw(export_model, held_out, _CALIBRATION if int8 else 0)
+            sample, calibration = named.draw(
+                export_model,
+                held_out,
+                _CALIBRATION if int8 else 0,
+                instead="" if needs_images else "write the file without running it: --no-verify",
+            )
             job = replace(job, export_model=replace(export_model, sample=sample), calibration=calibration)
         if runtime:
             drop = MAX_DROP if max_drop is None else max_drop / 100

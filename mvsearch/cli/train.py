@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +123,7 @@ def train(
     from dataclasses import replace
 
     from mvsearch.cli._progress import progress_bar
-    from mvsearch.data import default_source
+    from mvsearch.data import default_source, name_other_images
     from mvsearch.export.images import known_images, select_images
     from mvsearch.metrics.formatting import pretty
     from mvsearch.metrics.registry import metric
@@ -154,7 +154,7 @@ def train(
     with process_group(device) as group:
         if group.first:
             job.check_folder(force=force)
-            with progress_bar() as bar:
+            with progress_bar() as bar, nullcontext() if data or path else name_other_images():
                 dataset = job.load_data(bar)
             print_data_notes(dataset)
         group.wait()  # until the folder and the images are ready

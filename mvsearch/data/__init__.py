@@ -12,7 +12,7 @@ from mvsearch.data._preparation import Preparation, class_positions, parse_norma
 from mvsearch.data._scene_folders import scene_source
 from mvsearch.data._settings import MIN_SIZE, DataSettings
 from mvsearch.data._skipped import Skipped, broken, count_broken, describe_parts, merge_skipped
-from mvsearch.data._source import DataSource, not_a_folder
+from mvsearch.data._source import DataSource, name_other_images, not_a_folder
 from mvsearch.errors import DataError, Location
 from mvsearch.utils import plugins
 from mvsearch.utils.progress import Progress
@@ -64,6 +64,7 @@ __all__ = [
     "load_source",
     "median_side",
     "merge_skipped",
+    "name_other_images",
     "parse_normalise",
     "scene_source",
     "state_preparation",

@@ -1,6 +1,7 @@
 """The contract of a data source."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,16 @@ def user_folder(name: str, path: Path | None, wanted: str) -> Path:
     if not path.is_dir():
         raise DataError(f"{not_a_folder(path)} give one {wanted}.", at=path)
     return path
+
+
+@contextmanager
+def name_other_images(instead: str = "") -> Iterator[None]:
+    """Have errors of images that a command chose by itself name the option for others, and what would do `instead`."""
+    try:
+        yield
+    except DataError as error:
+        ways = f"name other images: --data FOLDER{instead and f', or {instead}'}"
+        raise DataError(f"{str(error).removesuffix('.')}; {ways}.") from None
 
 
 GetFiles = Callable[[Path | None, Progress | None], Path]

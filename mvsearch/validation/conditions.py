@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mvsearch.arch.parsing import MIN_IMAGE_SIZE
-from mvsearch.data import DataSettings
-from mvsearch.errors import DataError, StudyError
+from mvsearch.data import DataSettings, name_other_images
+from mvsearch.errors import StudyError
 from mvsearch.study.facts import StudyFacts
 from mvsearch.study.settings import read_data
 from mvsearch.training.job import TrainingJob
@@ -141,10 +141,8 @@ def prepare(
     from mvsearch.training.loop import precision_name
     from mvsearch.training.source import Source
 
-    try:
+    with name_other_images():
         images = TrainingJob(archs[0], recipe, data, Path(), teacher=teacher or "").load_data(progress)
-    except DataError as error:
-        raise DataError(f"{str(error).removesuffix('.')}; name other images: --data FOLDER.") from None
     count = len(images.train.labels)
     recipe, notes = (recipe, ()) if warmup_given else shorten_warmup(recipe, count)
     source = Source.load(init, images.train.classes, archs[0].task) if init else None

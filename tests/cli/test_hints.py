@@ -1,12 +1,17 @@
 """What is suggested to who uses another tool's word, another way to write a number, or a misspelt name."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from command import assert_refused
+from command import assert_one_sentence, assert_refused
+from toy import arithmetic
 
+from mvsearch.data import DataSettings
 from mvsearch.metrics.constraints import Constraint, as_written
 from mvsearch.metrics.registry import searchable
+from mvsearch.study.plan import Plan
+from mvsearch.study.study import Study
 from mvsearch.utils import plugins
 from mvsearch.utils.synonyms import _DIFFERENCES, _SYNONYMS
 
@@ -170,3 +175,20 @@ def test_a_published_name_is_not_the_folder_of_a_training(mvsearch):
     done = mvsearch("export", "mobilevitv3_xxs", "--no-verify", "-o", "net.py")
     assert done.code == 0, done.err
     assert "weights: random" in done.out
+
+
+def test_images_of_a_study_that_are_gone_get_the_options_that_would_do(mvsearch):
+    plan = Plan.load("quick.yaml", objectives=("loss", "params"))
+    gone = replace(plan, data=DataSettings("folder", str(Path("gone").absolute())))
+    Study.join(gone).run(arithmetic, trials=1)
+    others, unverified = "; name other images: --data FOLDER", ", or write the file without running it: --no-verify"
+    export = ("export", "quick:0", "--weights", "random", "--to")
+    for args, ways in (
+        ((*export, "torch"), others + unverified),
+        ((*export, "package"), others),  # describes itself by the images
+        (("train", "quick:0", "-o", "trained"), others),
+    ):
+        done = mvsearch(*args)
+        assert done.code == 1
+        assert_one_sentence(done.err.removeprefix("reading images\n"))
+        assert done.err.endswith(f"for each class{ways}.\n")
