@@ -1,6 +1,7 @@
 """`mvsearch cache`: list and delete decoded images and cached measurements."""
 
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -55,6 +56,10 @@ def cache(
     if not rows:
         click.echo("nothing is cached.", err=True)
         return
+    if "folder" in rows[0]:  # its name begins with that of the images
+        click.echo(f"decoded images in {Path(rows[0]['folder']).parent}:")
+        for row in rows:
+            row["images"] = Path(row.pop("folder")).name
     listing = table(*rows[0])
     for row in rows:
         listing.add_row(*(_cell(name, value) for name, value in row.items()))
