@@ -277,7 +277,7 @@ def check(archs: Sequence[Architecture], settings: Settings, data: DataSet) -> t
 
     notes: tuple[str, ...] = ()
     if settings.init:
-        notes = _source(settings.init, data.train.classes, archs[0].task).check_networks(archs)
+        notes = _source(settings.init, data.train.classes, archs[0].task).check_networks(archs, drawn=True)
         if trained_on(settings.init, data):
             notes += ("The source was trained on these images, also on those held out: scores on them are too high.",)
     return (*notes, _teacher_accuracy(settings, data)) if settings.teacher else notes

@@ -95,8 +95,10 @@ class Source:
                 at=self.place,
             )
 
-    def check_networks(self, archs: Sequence[Architecture]) -> tuple[str, ...]:
+    def check_networks(self, archs: Sequence[Architecture], *, drawn: bool = False) -> tuple[str, ...]:
         """The notes, and one if some of these networks have kinds of blocks that it lacks, or work in another way.
+
+        `drawn` says that they are drawn from a search space, in which these fields can be fixed.
 
         Raises what `check_family` does.
         """
@@ -110,11 +112,13 @@ class Source:
         count, fields = sum(map(bool, differing)), [f for f in ("block", *_FUSION) if any(f in d for d in differing)]
         if not count:
             return self.notes
+        networks, remedy = "networks", ""
+        if drawn:
+            networks, remedy = "networks drawn from the space", f", or fix {' and '.join(fields)} in the space"
         return (
             *self.notes,
-            f"{count} of {len(archs)} networks drawn from the space differ from the source in {' or '.join(fields)}: "
-            "they start and score worse by that alone; "
-            f"compare them only with each other, or fix {' and '.join(fields)} in the space.",
+            f"{count} of {len(archs)} {networks} differ from the source in {' or '.join(fields)}: "
+            f"they start and score worse by that alone; compare them only with each other{remedy}.",
         )
 
     def transfer(self, model: nn.Sequential) -> WeightTransfer:

@@ -292,4 +292,8 @@ def test_a_source_that_was_trained_on_the_same_images_is_noted(tmp_path, result,
 @pytest.mark.parametrize(("document", "notes"), [(SOFTMAX, 0), (DENSE, 1)])
 def test_networks_that_differ_in_what_is_added_are_noted(tmp_path, document, notes):
     settings = replace(SETTINGS, init=trained(tmp_path / "t", document=document))
-    assert len(load_proxy("train").check([ARCH, ARCH], settings, dataset())) == notes
+    found = load_proxy("train").check([ARCH, ARCH], settings, dataset())
+    assert len(found) == notes
+    assert all("drawn from the space" in note and "in the space." in note for note in found)
+    chosen = Source.load(settings.init, CLASSES).check_networks([ARCH, ARCH])
+    assert [note.endswith("compare them only with each other.") for note in chosen] == [True] * notes
