@@ -113,13 +113,12 @@ def tally(records: Sequence[Record], front: Sequence[Record], limits: Sequence[C
     others += [f"{count[state]} {state}" for state in ("pruned", "failed") if count[state]]
     complete = count["complete"] - beyond
     within = f" within {join_limits(limits)}" if limits else ""
+    if kept := len(undecided(records, limits)):
+        within += f", {kept} of these to within the noise of the measurement"
     members = f"front: {len(front)} of {plural(complete, 'complete trial')}{within}"
     has_errors = any(name.endswith("_sem") for record in front for name in record.metrics)
     noise = "± is the standard error of a mean over seeds" if has_errors else ""
     reasons = {record.number: record.metrics.get("unconfirmed") for record in front}
     failures = ", ".join(f"{number} ({reason})" for number, reason in reasons.items() if reason)
     reevaluation = f"could not be measured again: {failures}" if failures else ""
-    kept = len(undecided(records, limits))
-    unclear = f"{kept} kept, because {'its' if kept == 1 else 'their'} limit is within the noise of the measurement"
-    unclear = unclear if kept else ""
-    return "; ".join(part for part in (members, ", ".join(others), unclear, noise, reevaluation) if part)
+    return "; ".join(part for part in (members, ", ".join(others), noise, reevaluation) if part)

@@ -197,7 +197,10 @@ def test_kept_candidates_are_counted_and_a_busy_machine_is_named(tmp_path):
 
     assert [record.state for record in findings.records] == ["complete", "complete", "pruned", "complete"]
     assert findings.to_json()["undecided"] == [1]
-    assert "1 kept, because its limit is within the noise" in findings.tally
+    assert findings.tally == (
+        f"front: {len(findings.front)} of 3 complete trials within latency_ms <= 12, 1 of these to within the noise of "
+        "the measurement; 1 pruned"
+    )
     note = busy_note([record.metrics for record in findings.records])
     assert all(text in note for text in ("1 of 4", "31%", "8.4", "x at 128 px", "2.5"))
 
