@@ -8,7 +8,7 @@ from toy import arithmetic, toy_plan
 
 from mvsearch.baselines import baselines
 from mvsearch.baselines.latencies import DeviceLatencies
-from mvsearch.cli.front import _compare_with_baselines
+from mvsearch.cli.front import _compare_with_baselines, _print_dominances
 from mvsearch.errors import PlanError
 from mvsearch.report.dominance import baseline_networks, family_networks
 from mvsearch.report.figures.accuracy_cost import FIGURES, accuracy_cost_figure
@@ -219,6 +219,15 @@ def test_the_published_members_of_a_front_stand_among_the_baselines():
 
 
 def test_a_front_without_published_members_has_no_baselines(mvsearch, tmp_path):
+def test_published_members_that_are_not_compared_are_named(capsys):
+    front = [SimpleNamespace(published=name) for name in ("starnet_s1", None, "shvit_s1")]
+    findings = SimpleNamespace(front=front)
+    _print_dominances(_compare_with_baselines(findings), findings)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed.startswith("not compared with the baselines: shvit_s1, starnet_s1; only the MobileViT models")
+    assert "No published model" not in printed
+
+
     Study.join(toy_plan(tmp_path)).run(arithmetic, trials=3)
     assert "No published model is on this front" in mvsearch("front", "toy", "--baselines").out
     assert mvsearch("front", "toy", "--baselines", "--json").json["baselines"] == []
