@@ -203,7 +203,8 @@ def test_a_figure_without_any_timed_network_is_an_error():
 def test_a_figure_without_two_timed_networks_is_left_out_and_named(run, tmp_path):
     done = run("--x", "latency@galaxy_s25:w8a8", "--format", "svg")  # no transformer was timed in int8
     assert done.code == 0
-    assert "not drawn: figure1 needs two networks with a latency on Samsung Galaxy S25" in done.err
+    figure1 = "figure1 (MobileViT among vision transformers and hybrids)"
+    assert f"not drawn: {figure1} needs two of these networks with a latency on Samsung Galaxy S25" in done.err
     assert "No network of the family has a published latency" in done.out
     assert [file.name for file in (tmp_path / "figures").iterdir()] == ["figure3_latency_galaxy_s25_w8a8.svg"]
     neither = run("--x", "latency@galaxy_s25:w8a8_mixed_int16", "-o", "others")  # LeViT alone
@@ -218,7 +219,6 @@ def test_the_published_members_of_a_front_stand_among_the_baselines():
     assert (found.network.name, found.dominated_by) == ("mobilevitv3_xs", ())
 
 
-def test_a_front_without_published_members_has_no_baselines(mvsearch, tmp_path):
 def test_published_members_that_are_not_compared_are_named(capsys):
     front = [SimpleNamespace(published=name) for name in ("starnet_s1", None, "shvit_s1")]
     findings = SimpleNamespace(front=front)
@@ -228,6 +228,7 @@ def test_published_members_that_are_not_compared_are_named(capsys):
     assert "No published model" not in printed
 
 
+def test_a_front_without_published_members_has_no_baselines(mvsearch, tmp_path):
     Study.join(toy_plan(tmp_path)).run(arithmetic, trials=3)
     assert "No published model is on this front" in mvsearch("front", "toy", "--baselines").out
     assert mvsearch("front", "toy", "--baselines", "--json").json["baselines"] == []

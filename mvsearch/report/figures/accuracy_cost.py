@@ -80,7 +80,8 @@ def accuracy_cost_figure(
     measured = [network for network in members if getattr(network, x) is not None]
     if len(measured) < 2:
         number = f"latency on {times.device.partition(': ')[2]}" if times else f"number for {x}"
-        raise PlanError(f"{figure} needs two networks with a {number}; there {'is one' if measured else 'are none'}.")
+        found = "is one" if measured else "are none"
+        raise PlanError(f"{figure} ({title}) needs two of these networks with a {number}; there {found}.")
     label, size = scale(x, [getattr(network, x) for network in measured])
     labels = Counter(network.label for network in measured)
     bubbles = [_bubble(n, x, size, n.label if labels[n.label] == 1 else n.full_label) for n in measured]
