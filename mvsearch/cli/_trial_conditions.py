@@ -61,7 +61,8 @@ def time_words(trial: "TrialTime", left: int, left_s: float, workers: int, measu
     spread = "" if _seconds(trial.low_s) == _seconds(trial.high_s) else spread
     measured = "".join(f", with {_seconds(s)} for {name}" for name, s in trial.measured_s.items())
     unknown = f", without {' and '.join(trial.unknown)}" if trial.unknown else ""
-    busy = f", each {trial.stretch:.1f} s by the clock beside other work" if trial.stretch >= _BUSY else ""
+    stretched = f"; a CPU second takes {trial.stretch:.1f} s by the clock beside other work"
+    busy = stretched if trial.stretch >= _BUSY else ""
     more = f" and {measurements} measurements of the network to beat and of the short list" if measurements else ""
     trials = f"{plural(left, 'trial')}{more} with {plural(workers, 'worker')}"
     return (

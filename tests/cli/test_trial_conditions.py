@@ -57,7 +57,7 @@ def test_seconds_of_a_trial_come_with_their_spread_their_source_and_what_is_in_t
         "about 25 CPU seconds a trial (timed on 2 networks of the space, without rss): 25 s for 1 trial with 1 worker."
     )
     busy = time_words(replace(constant, stretch=3.6), 1, 90.0, 1)
-    assert "without rss), each 3.6 s by the clock beside other work: 90 s for 1 trial" in busy
+    assert "without rss); a CPU second takes 3.6 s by the clock beside other work: 90 s for 1 trial" in busy
     predicted = time_words(replace(known, predicting_s=112.0), 9, 240.0, 2)
     assert predicted.endswith(
         "for 9 trials with 2 workers. A trial whose latency is predicted takes 1.8 less; the networks that it is "
