@@ -8,6 +8,8 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache
 from typing import Any
 
+from mvsearch.utils import plugins
+
 
 def _unchanged(value: Any) -> Any:
     return value
@@ -29,7 +31,9 @@ class Domain:
         if isinstance(value, str) and value in self.spelling:
             return self.spelling[value]
         if not self.accepts(value) or value in self.spelling.values():
-            raise ValueError(f"use {self.description}")
+            misspelt = isinstance(value, str) and value not in self.words
+            near = plugins.nearest(value, self.words) if misspelt else None
+            raise ValueError(f"did you mean {near!r}? Use {self.description}" if near else f"use {self.description}")
         return self.convert(value)
 
     def write(self, value: Any) -> Any:

@@ -154,6 +154,7 @@ WRONG = {
     "a true stride": ("stride: 2}", "stride: true}", 5, "blocks.stem.stride", "True"),
     "an even kernel": ("stride: 2}", "stride: 2, kernel: 2}", 5, "blocks.stem.kernel", "2"),
     "a word that is none": ("depth: 2}", "depth: 2, local: dens}", 7, "blocks.body.local", "'dens'"),
+    "a misspelt word": ("stride: 2}", "stride: 2, act: hardswish}", 5, "blocks.stem.act", "did you mean 'hard_swish'?"),
     "a kernel that is none": ("depth: 2}", "depth: 2, fusion: 2}", 7, "blocks.body.fusion", "2"),
     "nought for none": ("depth: 2}", "depth: 2, fusion: 0}", 7, "blocks.body.fusion", "0"),
     "a number for a bool": ("depth: 2}", "depth: 2, add_input: 1}", 7, "blocks.body.add_input", "1"),
