@@ -38,7 +38,7 @@ class Budget:
             raise PlanError(f"{text!r} is not a budget; write e.g. params=5.6M, macs=1G, 'macs<=1G' or latency_ms=8.")
         costs = (*(name for name in STATIC_COSTS if name != OPERATORS), TIMED)  # width does not change operators
         if match[1] not in costs:
-            raise PlanError(f"{text!r}: unknown cost {match[1]!r}; {plugins.suggest(match[1], costs)}")
+            raise PlanError(f"{text!r}: {match[1]!r} is not a cost to scale to; {plugins.suggest(match[1], costs)}")
         return cls(match[1], match[2] == "<=", amount(match[3]), match[3].replace(" ", ""))
 
     def relative_error(self, value: float) -> float:

@@ -387,6 +387,7 @@ WRONG = {
     "params by resolution": (("--to", "params=1M", "--by", "resolution"), "macs=..."),
     "a misspelt cost": (("--to", "prams=1M"), "'params'"),
     "a score": (("--to", "top1=80"), "'top1'"),
+    "a cost that scaling keeps": (("--to", "operators=100"), "choose one of: params, macs, macs_paper, latency_ms"),
     "no number": (("--to", "params=many"), "'params=many'"),
     "a misspelt method": (("--to", "params=1M", "--by", "widht"), "'width'"),
     "nothing left": (("--to", "params=1M", "--keep", "out,dim"), "width"),
