@@ -7,13 +7,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mvsearch.arch.blocks import PLAIN_BLOCKS
+from mvsearch.arch.published import short_name
 from mvsearch.errors import StudyError
 from mvsearch.metrics.constraints import Constraint
-from mvsearch.metrics.formatting import pretty
+from mvsearch.metrics.formatting import pretty, with_error
 from mvsearch.metrics.latency_text import busy_note, predicted_note
 from mvsearch.metrics.pareto import Objective, front, hypervolume, reference_point, running_hypervolume, spans
 from mvsearch.metrics.record import Record
-from mvsearch.metrics.registry import GAIN, HELD_OUT, metric, scores
+from mvsearch.metrics.registry import GAIN, HELD_OUT, STATIC_COSTS, metric, scores
 from mvsearch.proxy_eval.families import FamilyEvidence, family_evidence, own_evidence
 from mvsearch.report.beyond_size import FEWEST, SizeGain, gain_beyond_size
 from mvsearch.report.figures.front import FrontFigure, front_figure
@@ -122,7 +123,7 @@ class Findings:
         networks = "networks" if self.suggestion.published else "unpublished networks"
         if self.score.name in scores():
             label = metric(self.score.name).label
-            return f"has the best {label} among the front's {networks}{self._equal_scores}"
+            return f"has the best {label} among the front's {networks}{self._equal_scores}{self._better_model}"
         return f"is nearest to the best of all objectives among the front's {networks}"
 
     @property
@@ -134,6 +135,28 @@ class Findings:
         if not equal:
             return ""
         return f", as good as {join_words(equal)} to the digits shown (`mvsearch run --reevaluate` measures the noise)"
+
+    @property
+    def _better_model(self) -> str:
+        """A published model with a better score than the first candidate at no more static cost; empty without one.
+
+        That candidate is on the front by a measurement alone.
+        """
+        first, score = self._by_score[0].metrics, self.score
+        costs = [objective for objective in self.objectives if objective.name in STATIC_COSTS]
+        better = [
+            record
+            for record in self.front
+            if record.published
+            and score.cost(record.metrics[score.name]) < score.cost(first[score.name])
+            and all(cost.cost(record.metrics[cost.name]) <= cost.cost(first[cost.name]) for cost in costs)
+        ]
+        if not (costs and better):
+            return ""
+        model = min(better, key=lambda record: score.cost(record.metrics[score.name]))
+        name, value = short_name(str(model.published)), with_error(score.name, model.metrics)
+        cost = join_words((metric(each.name).label for each in costs), "or")
+        return f"; {name} has a better one ({value}) at no more {cost}"
 
     @property
     def target(self) -> Target | None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from toy import TOY, arithmetic, toy_plan
 
+from mvsearch.metrics.formatting import pretty
+from mvsearch.metrics.pareto import Objective
 from mvsearch.report.figures.front_plot import RING_LABEL, plot_fronts
 from mvsearch.report.findings import Findings, compute_findings
 from mvsearch.report.short_list_table import short_list_rows
@@ -65,6 +67,23 @@ def test_candidates_whose_scores_look_the_same_are_named_beside_the_suggestion(s
     assert same.suggestion.number == first.number
     assert f"as good as {second.number} to" in same.suggestion_words
     assert "as good as" not in study.suggestion_words
+
+
+def test_a_published_model_with_a_better_score_at_no_more_cost_is_named_beside_the_suggestion(study):
+    own = next(record for record in study.front if record.number == study.suggestion.number)
+    measured = (*study.objectives, Objective.named("latency_ms"))
+    model = replace(own, number=99, published="mobilevitv3_xxs")
+
+    def words(**differing: float) -> str:
+        members = (
+            replace(own, metrics=own.metrics | {"latency_ms": 9.0}),
+            replace(model, metrics=own.metrics | {"latency_ms": 9.5} | differing),
+        )
+        return replace(study, front=members, objectives=measured).suggestion_words
+
+    better = own.metrics["loss"] / 2
+    assert words(loss=better).endswith(f"; v3-XXS has a better one ({pretty('loss', better)}) at no more params")
+    assert "v3-XXS" not in words(loss=better, params=own.metrics["params"] + 1) + words(loss=own.metrics["loss"] * 2)
 
 
 def test_the_suggestion_follows_the_verdict(study):
