@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -176,3 +177,36 @@ def test_the_error_of_a_worker_is_logged_though_others_finish_the_study(tmp_path
 
     assert reader.count() == 3
     assert caplog.messages == ["one stopped"]
+
+
+class InterruptedConversion:
+    """An evaluation that is interrupted within a library, which makes an error of its own of the interrupt."""
+
+    def __init__(self, *_args, **_kwargs):
+        pass
+
+    def facts(self):
+        return {}
+
+    def __call__(self, arch, **_):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        except KeyboardInterrupt:
+            raise RuntimeError("the conversion failed") from None
+
+
+def test_a_candidate_is_not_blamed_for_an_interrupt_that_a_library_made_an_error_of(tmp_path, monkeypatch):
+    plan = toy_plan(tmp_path, objectives=("params", "macs"))
+    monkeypatch.setattr("mvsearch.study.evaluator.Evaluator", InterruptedConversion)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with pytest.raises(SystemExit) as end:
+            local.work(plan, 0, os.getppid())
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+
+    assert end.value.code == 130
+    assert not Study.read(plan).records()

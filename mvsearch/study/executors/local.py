@@ -5,7 +5,8 @@ import multiprocessing.connection
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
@@ -154,6 +155,15 @@ class _Interrupts:
         if self.received or os.getppid() != self.parent:
             raise KeyboardInterrupt
 
+    @contextmanager
+    def reraise(self) -> Iterator[None]:
+        """Raises KeyboardInterrupt again where a library, e.g. a converter, made an error of its own of it."""
+        try:
+            yield
+        except Exception:
+            self.check()
+            raise
+
     def _hook(self, unraisable: "sys.UnraisableHookArgs") -> None:
         """Python cannot raise an interrupt that arrives in a destructor; the next check raises it."""
         if not issubclass(unraisable.exc_type, KeyboardInterrupt):
@@ -182,9 +192,9 @@ def work(plan: Plan, index: int, parent: int) -> None:
         evaluator = Evaluator(plan, device=device, report=report)
         machine_lock.on_wait(lambda waiting: report(waiting=waiting))
         report(waiting=False)
-        study.pin_environment(**evaluator.facts())
+        study.pin_environment(**interrupts.reraise()(evaluator.facts)())
         evaluate = Isolated(plan, device=device, report=report) if plan.search.isolated else evaluator
-        study.run(evaluate, callback=lambda _: interrupts.check())
+        study.run(interrupts.reraise()(evaluate), callback=lambda _: interrupts.check())
     except KeyboardInterrupt:
         sys.exit(130)
     except (MvsearchError, OSError) as error:
