@@ -13,6 +13,7 @@ from mvsearch.metrics.record import FULL, Metrics, mean_metrics
 from mvsearch.proxies import load_proxy
 from mvsearch.study.facts import device_fact
 from mvsearch.study.plan import Plan
+from mvsearch.study.plan_checks import located
 from mvsearch.study.settings import in_proportion
 from mvsearch.utils import machine_lock
 
@@ -197,8 +198,7 @@ def measured_devices(plan: Plan) -> dict[str, str]:
         try:
             devices[name] = measurement.device(plan.measurements[name])
         except PlanError as error:
-            place, reason = (error.key or name).split("."), error.reason if error.key else str(error)
-            raise PlanError(reason, at=plan.space.document.where(*place)) from None
+            raise located(plan, name, error) from None
     return {name: device for name, device in devices.items() if device is not None}
 
 

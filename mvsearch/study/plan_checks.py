@@ -135,8 +135,27 @@ def _check_measurements(plan: "Plan") -> None:
             measurement.check(settings)
         except PlanError as error:
             raise PlanError(str(error), at=plan.space.document.where(section)) from None
+    _check_latency(plan)
     _check_devices(plan)
     _check_prediction(plan)
+
+
+def _check_latency(plan: "Plan") -> None:
+    """Raises PlanError for settings that the backend cannot measure with. Those that have the default values are not
+    checked: that would load torch."""
+    latency = plan.measurements["latency"]
+    if "latency" not in plan.required_measurements() or latency == type(latency)():
+        return
+    try:
+        load_backend(latency.backend).check(latency.options)
+    except PlanError as error:
+        raise located(plan, "latency", error) from None
+
+
+def located(plan: "Plan", section: str, error: PlanError) -> PlanError:
+    """The error with file and line of the setting that it names, otherwise of the section."""
+    place, reason = (error.key or section).split("."), error.reason if error.key else str(error)
+    return PlanError(reason, at=plan.space.document.where(*place))
 
 
 def _check_devices(plan: "Plan") -> None:

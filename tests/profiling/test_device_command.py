@@ -413,6 +413,28 @@ def test_a_setting_that_cannot_be_measured_is_refused_with_its_line(board, setti
 
 
 @pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ("backend: command", "run"),
+        ("backend: command, run: './m.sh {file}'", "format"),
+        ("backend: command, run: './m.sh {file}', format: tflite", "format"),
+        ("backend: command, run: './m.sh {file}', format: onnx, devices: [a, b]", "run"),
+        ("backend: command, run: './m.sh {file} {device}', format: onnx, devices: [a, a]", "devices"),
+        ("backend: command, run: './m.sh {file}', format: onnx, threads: 4", "run"),
+        ("backend: command, run: './m.sh {file}', format: onnx, timeout_s: 0", "timeout_s"),
+        ("backend: onnxruntime, run: './m.sh {file}'", "run"),
+    ],
+)
+def test_a_file_whose_latency_cannot_be_measured_is_not_valid(tmp_path, settings, key):
+    text = f"{TOY}latency:\n  {{{settings}}}\n"
+    with pytest.raises(PlanError) as error:
+        toy_plan(tmp_path, text, objectives=("params", "latency_ms"))
+    assert (Path(error.value.file).name, error.value.key) == ("toy.yaml", f"latency.{key}")
+    assert error.value.line > TOY.count("\n")
+    toy_plan(tmp_path, text, objectives=("params", "macs"))  # nothing is timed
+
+
+@pytest.mark.parametrize(
     ("settings", "objective", "value"),
     [
         (", devices: ['1', '3']", "latency_ms@2", r"found 1, 3.*latency_ms@2"),

@@ -52,7 +52,7 @@ class Command(LatencyBackend):
             )
         if not options.format:
             raise PlanError("is missing; use e.g. `format: executorch`.", at=Location(key="latency.format"))
-        plugins.check("export_format", options.format, error=PlanError)
+        plugins.check("export_format", options.format, error=PlanError, at=Location(key="latency.format"))
 
     def device(self, options: TimingOptions = DEFAULT_OPTIONS) -> str:
         """The devices with their runtimes as the command names them, and what wrote the file.
