@@ -1,11 +1,13 @@
 """The options of the latency backend `command`, which `bench` and `profile` share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from mvsearch.cli._completion import plugin_names
+from mvsearch.errors import PlanError
 
 _UNSET: tuple[Any, ...] = (None, (), "")
 Function = Callable[..., Any]
@@ -48,9 +50,23 @@ _OPTIONS = (
 
 def device_options(function: Function) -> Function:
     """Add the options to a command, which receives them as keywords; see `device_settings`."""
+    function = _name_options()(function)
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
+
+
+@contextmanager
+def _name_options() -> Iterator[None]:
+    """Name the option where an error names the setting `latency.x` of no file."""
+    try:
+        yield
+    except PlanError as error:
+        section, _, name = (error.key or "").partition(".")
+        if error.file or section != "latency":
+            raise
+        flag = {"devices": "device", "timeout_s": "timeout"}.get(name, name)
+        raise PlanError(error.reason, at=f"--{flag}") from None
 
 
 def device_settings(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -195,6 +195,18 @@ ARGUMENTS = {
     "an unknown architecture": (("profile", "mobilevitv3_xxss"), "'mobilevitv3_xxss'"),
     "an unknown format": (("export", "mobilevitv3_xxs", "--to", "tensorflow"), "'tensorflow'"),
     "an unknown source": (("data", "get", "imagenette"), "imagenette"),
+    "a command without a format": (
+        ("profile", "mobilevitv3_xxs", "--run", "./m.sh {file}"),
+        "mvsearch: --format: is missing; use e.g. executorch.",
+    ),
+    "a device twice": (
+        ("profile", "mobilevitv3_xxs", "--run", "m {file}", "--format", "onnx", "--device", "a", "--device", "a"),
+        "mvsearch: --device: found a, a",
+    ),
+    "a command without a file": (
+        ("bench", "mobilevitv3_xxs", "--backend", "command", "--run", "./m.sh"),
+        "mvsearch: --run: found './m.sh'",
+    ),
 }
 
 

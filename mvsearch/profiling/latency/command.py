@@ -51,7 +51,7 @@ class Command(LatencyBackend):
                 "found 0; use the seconds that one run of the command may take.", at=Location(key="latency.timeout_s")
             )
         if not options.format:
-            raise PlanError("is missing; use e.g. `format: executorch`.", at=Location(key="latency.format"))
+            raise PlanError("is missing; use e.g. executorch.", at=Location(key="latency.format"))
         plugins.check("export_format", options.format, error=PlanError, at=Location(key="latency.format"))
 
     def device(self, options: TimingOptions = DEFAULT_OPTIONS) -> str:
