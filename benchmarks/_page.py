@@ -53,8 +53,6 @@ _METHOD = """\
   TPE is multivariate: the univariate default repeats itself.
 * **Seeded** samplers are those of `mvsearch run`: every proposal is moved inside conditions and limits, no candidate is
   proposed twice, the published models come first. Seeded pymoo has them in its first population.
-  Seeded random was measured before `random` drew its points within the limits: those beyond them were moved to the
-  nearest within, which are larger on average.
 * **To ours at 100**: evaluations until a sampler's median reaches ours at 100.
 * **Choices without effect** (fields of a kind that a row is not) have their first value before a network is evaluated,
   counted or seen again; stock samplers are told what they proposed.
