@@ -144,7 +144,7 @@ def test_the_command_says_that_nothing_is_computed_in_int8(mvsearch, monkeypatch
 
 
 def test_int8_of_a_scene_network_is_compared_on_few_images(mvsearch, monkeypatch):
-    def draw(_self, _model, held_out: int, _calibration: int) -> None:
+    def draw(_self, _model, held_out: int, _calibration: int, **_options: str) -> None:
         raise PlanError(f"{held_out} images")
 
     monkeypatch.setattr("mvsearch.export.formats.onnx.FORMAT", replace(toy_format(), name="onnx", suffix=".onnx"))
