@@ -10,7 +10,7 @@ The results are in finetuned.csv; the same command adds those that are missing.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,12 @@ from _sections import markdown_table, write_section
 from _tables import read_table, write_table
 
 from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.cost import Cost
 from mvsearch.data import DataSet, load
 from mvsearch.nn import build
 from mvsearch.proxies.train import Settings
 from mvsearch.proxy_eval.agreement import agreement
-from mvsearch.proxy_eval.ground_truth import JUDGED, load_ground_truth
+from mvsearch.proxy_eval.ground_truth import JUDGED, GroundTruth, load_ground_truth
 from mvsearch.training.distillation import Distillation, DistilledSet, Teacher, cached_logits
 from mvsearch.training.in_memory import InMemorySet, train_in_memory
 from mvsearch.training.source import Source
@@ -81,8 +82,9 @@ def report() -> str:
     return markdown_table((*heads, "judged half: τ equal cost", "judged half: τ all", "CPU s"), lines, texts=3)
 
 
-def _taus(scores: dict[str, float], costs: Any, truth: Any) -> Sequence[str]:
-    found = []
+def _taus(scores: Mapping[str, float], costs: Mapping[str, Cost], truth: GroundTruth) -> list[str]:
+    """τ at equal cost and over all, of all networks and of the judged half."""
+    found: list[str] = []
     for half in (None, JUDGED):
         networks = [network for network in truth.of_half(half) if network.name in scores]
         result = agreement(scores, networks, costs)
@@ -97,6 +99,8 @@ def _taus(scores: dict[str, float], costs: Any, truth: Any) -> Sequence[str]:
 @click.option("--write", is_flag=True, help="Write the table into docs/evidence/proxies.md.")
 def main(source: str | None, images: Path | None, steps: tuple[int, ...], write: bool) -> None:
     torch.set_num_threads(1)
+    if bool(source) != bool(images):
+        raise click.UsageError("SOURCE and --images go together.")
     if source and images:
         data = load("folder", path=images, size=32, task="classification")
         for each in steps:
