@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,7 @@ def mvsearch(
     from mvsearch.cli.main import main
 
     # Tests that run beside this one are other commands, which would be named on stderr.
-    monkeypatch.setattr("mvsearch.utils.machine_lock.on_wait", lambda callback: None)
+    monkeypatch.setattr("mvsearch.utils.machine_lock.on_wait", lambda callback: nullcontext())
     monkeypatch.chdir(tmp_path)
     Path("quick.yaml").write_text(QUICK, encoding="utf-8")
 

@@ -70,13 +70,13 @@ def _reported_errors() -> tuple[type[Exception], ...]:
 def main() -> None:
     """Run the command and exit."""
     _escape_unprintable()
-    machine_lock.on_wait(tell_of_wait)
     if _COMPLETION in os.environ:
         from mvsearch.cli._completion import register_bash
 
         register_bash()
     try:
-        cli.main(standalone_mode=False)
+        with machine_lock.on_wait(tell_of_wait):
+            cli.main(standalone_mode=False)
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
     except (KeyboardInterrupt, click.exceptions.Abort):

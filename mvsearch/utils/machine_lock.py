@@ -84,9 +84,14 @@ def named(name: str) -> Iterator[None]:
         yield
 
 
-def on_wait(callback: Callable[[bool], None]) -> None:
+@contextmanager
+def on_wait(callback: Callable[[bool], None]) -> Iterator[None]:
     """Call `callback` whenever the running thread waits for access: with True as a wait begins, False as it ends."""
-    _thread.callback = callback
+    before, _thread.callback = _thread.callback, callback
+    try:
+        yield
+    finally:
+        _thread.callback = before
 
 
 @contextmanager

@@ -296,8 +296,8 @@ def _interrupts() -> Iterator[Stop]:
 def _work(job: ValidationJob, training: Training, device: str, connection: Connection, parent: int) -> None:
     """The main function of a process: train, and report about twice a second."""
     at, last_report = Running(), 0.0
-    machine_lock.on_wait(lambda waiting: connection.send(replace(at, waiting=waiting)))
-    with _interrupts() as received:
+    wait_told = machine_lock.on_wait(lambda waiting: connection.send(replace(at, waiting=waiting)))
+    with wait_told, _interrupts() as received:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             for at in train(job, training, lambda: received() or os.getppid() != parent, device):

@@ -226,7 +226,7 @@ def test_a_lock_file_that_cannot_be_opened_is_an_error_with_its_path(tmp_path, m
 
 
 @posix
-def test_a_wait_is_logged_and_reported_to_the_callback(helpers, caplog, monkeypatch):
+def test_a_wait_is_logged_and_reported_to_the_callback(helpers, caplog):
     caplog.set_level("INFO", logger="mvsearch.utils.machine_lock")
     holder, waits = helpers.holder("exclusive"), []
 
@@ -234,9 +234,23 @@ def test_a_wait_is_logged_and_reported_to_the_callback(helpers, caplog, monkeypa
         waits.append(waiting)
         holder.kill()
 
-    monkeypatch.setattr(machine_lock._thread, "callback", callback)
-    with machine_lock.exclusive():
+    with machine_lock.on_wait(callback), machine_lock.exclusive():
         pass
 
     assert waits == [True, False]
     assert [record.name for record in caplog.records] == ["mvsearch.utils.machine_lock"]
+
+
+@posix
+def test_a_callback_is_called_within_its_block_alone(helpers):
+    def interrupted(_: bool) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(ZeroDivisionError), machine_lock.on_wait(interrupted):
+        _ = 1 / 0
+
+    holder = helpers.holder("exclusive")
+    threading.Timer(0.3, holder.kill).start()
+    with machine_lock.exclusive():
+        pass
+    assert holder.wait() == -signal.SIGKILL

@@ -153,10 +153,10 @@ def _serve(factory: Factory, plan: Plan, device: str, pipe: Connection) -> None:
         import torch
 
         torch.set_num_threads(1)
-    machine_lock.on_wait(lambda waiting: pipe.send(("wait begins" if waiting else "wait ends", None)))
-    evaluate = factory(plan, device, lambda **status: pipe.send(("progress", status)))
-    with suppress(EOFError, ConnectionError):
-        _answer(evaluate, pipe)
+    with machine_lock.on_wait(lambda waiting: pipe.send(("wait begins" if waiting else "wait ends", None))):
+        evaluate = factory(plan, device, lambda **status: pipe.send(("progress", status)))
+        with suppress(EOFError, ConnectionError):
+            _answer(evaluate, pipe)
 
 
 def _end_with_worker() -> None:

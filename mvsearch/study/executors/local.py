@@ -190,11 +190,11 @@ def work(plan: Plan, index: int, parent: int) -> None:
     try:
         device = _assign_device(plan, index)
         evaluator = Evaluator(plan, device=device, report=report)
-        machine_lock.on_wait(lambda waiting: report(waiting=waiting))
         report(waiting=False)
-        study.pin_environment(**interrupts.reraise()(evaluator.facts)())
-        evaluate = Isolated(plan, device=device, report=report) if plan.search.isolated else evaluator
-        study.run(interrupts.reraise()(evaluate), callback=lambda _: interrupts.check())
+        with machine_lock.on_wait(lambda waiting: report(waiting=waiting)):
+            study.pin_environment(**interrupts.reraise()(evaluator.facts)())
+            evaluate = Isolated(plan, device=device, report=report) if plan.search.isolated else evaluator
+            study.run(interrupts.reraise()(evaluate), callback=lambda _: interrupts.check())
     except KeyboardInterrupt:
         sys.exit(130)
     except (MvsearchError, OSError) as error:
