@@ -1,5 +1,6 @@
 """What all backends share: a copy of the network, warm-up, the number of calls that fit the time limit, statistics."""
 
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,9 @@ WARM_CALLS = 5
 WARM_S = 0.3
 REFERENCE_WARM_CALLS = 3
 SETTLE_S = 0.01  # idle threads spin for a few milliseconds before they sleep
+COLD_S = 0.02  # shorter calls run once untimed: after another network a first call takes half a millisecond longer
+SAMPLE_S = 0.005  # shorter calls are timed several at once
+SHORTEST_S = 5e-5  # no network is faster
 _REFERENCE = ""  # a name that no call has
 LARGEST_KEPT_BLOCK = 31 * 2**20  # bytes; glibc keeps no blocks above 32 MiB
 _TIMED_CALLS = 3  # from which it is told how long more of them take; the fastest counts
@@ -131,14 +135,33 @@ def seconds_of_rounds(
     calls: Sequence[Callable[[], object]], *, repeats: int, threads: int, limit_s: float, clock: Callable[[], float]
 ) -> float:
     """About how long it takes to warm up and to call each of these in turn so often, from a few calls of each."""
-    round_s = sum(min(seconds_of(call, clock) for _ in range(_TIMED_CALLS)) for call in calls)
-    waking = 2 if threads > 1 else 1  # each call once untimed
-    return WARM_S + min(limit_s, repeats * waking * round_s)
+    fastest = [min(seconds_of(call, clock) for _ in range(_TIMED_CALLS)) for call in calls]
+    round_s = sum(Turn.of(seconds, settle=threads > 1).calls * seconds for seconds in fastest)
+    return WARM_S + min(limit_s, repeats * round_s)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The calls of a network in a round: `untimed` ones fill the caches and wake its threads, `timed` ones follow."""
+
+    untimed: int
+    timed: int
+
+    @classmethod
+    def of(cls, seconds: float, *, settle: bool = False) -> "Turn":
+        """For calls of so many seconds. With `settle`, threads sleep before a turn."""
+        return cls(int(settle or seconds < COLD_S), math.ceil(SAMPLE_S / max(seconds, SHORTEST_S)))
+
+    @property
+    def calls(self) -> int:
+        """All of them."""
+        return self.untimed + self.timed
 
 
 @dataclass(frozen=True)
 class InterleavedTimes:
-    """The milliseconds of every call by name, on the clock on the wall and of processor time of this process.
+    """The milliseconds of every call by name, on the clock on the wall and of processor time of this process: of short
+    calls the means of several.
 
     `reference_ms` and `reference_cpu_ms` are those of the reference in the same rounds, empty without one. `planned` is
     the number of rounds that were planned: fewer are there after Ctrl-C. `usage` is that of the machine meanwhile,
@@ -175,19 +198,20 @@ def interleave(
     """Time calls side by side: all of them and the reference run in every round, and the order changes from round to
     round. So anything else that runs on the machine affects all calls alike.
 
-    All calls are warmed up first; `limit_s` is the limit of all of them together. With `settle`, a call waits until the
-    threads of the previous one sleep, and runs once untimed to wake its own. With `keep_partial`, Ctrl-C after a first
-    round ends the rounds, and the complete ones are returned.
+    All calls are warmed up first; `limit_s` is the limit of all of them together. A call shorter than `COLD_S` runs
+    once untimed, because the network before it used the caches; one shorter than `SAMPLE_S` is timed several times in a
+    row. With `settle`, a call waits until the threads of the previous one sleep, and runs once untimed to wake its own.
+    With `keep_partial`, Ctrl-C after a first round ends the rounds, and the complete ones are returned.
     """
     share_s, deadline = limit_s / len(calls), perf_counter() + limit_s
-    seconds = sum(warm_up(call, limit_s=share_s, calls=warm_calls, warm_s=warm_s) for call in calls.values())
+    seconds = {n: warm_up(call, limit_s=share_s, calls=warm_calls, warm_s=warm_s) for n, call in calls.items()}
     everything = {**calls} if reference is None else {**calls, _REFERENCE: reference}
     if reference is not None:
-        seconds += min(seconds_of(reference) for _ in range(REFERENCE_WARM_CALLS))
-    if settle:
-        seconds = 2 * seconds + SETTLE_S * len(everything)
+        seconds[_REFERENCE] = min(seconds_of(reference) for _ in range(REFERENCE_WARM_CALLS))
+    turns = {name: Turn.of(each, settle=settle) for name, each in seconds.items()}
+    round_s = sum(turns[name].calls * each + SETTLE_S * settle for name, each in seconds.items())
     meter = CpuMeter()
-    rounds = _Rounds(everything, affordable(repeats, seconds=seconds, limit_s=limit_s), deadline, settle)
+    rounds = _Rounds(everything, turns, affordable(repeats, seconds=round_s, limit_s=limit_s), deadline, settle)
     rounds.run(random.Random(seed), keep_partial=keep_partial, progress=progress)
     return InterleavedTimes(
         times_ms={name: rounds.times_ms[name] for name in calls},
@@ -203,8 +227,15 @@ class _Rounds:
     """The rounds of calls, and the milliseconds of each call in the complete ones. After the deadline there are no
     more than `MIN_CALLS`."""
 
-    def __init__(self, calls: Mapping[str, Callable[[], object]], planned: int, deadline: float, settle: bool) -> None:
-        self.calls, self.planned, self._deadline, self._settle = calls, planned, deadline, settle
+    def __init__(
+        self,
+        calls: Mapping[str, Callable[[], object]],
+        turns: Mapping[str, Turn],
+        planned: int,
+        deadline: float,
+        settle: bool,
+    ) -> None:
+        self.calls, self.planned, self._turns, self._deadline, self._settle = calls, planned, turns, deadline, settle
         self.times_ms: dict[str, list[float]] = {name: [] for name in calls}
         self.cpu_ms: dict[str, list[float]] = {name: [] for name in calls}
 
@@ -227,13 +258,15 @@ class _Rounds:
                 del times[complete:]
 
     def _time(self, name: str) -> None:
+        call, turn = self.calls[name], self._turns[name]
         if self._settle:
             sleep(SETTLE_S)
-            self.calls[name]()
+        for _ in range(turn.untimed):
+            call()
         begin = process_time()
-        wall_s = seconds_of(self.calls[name])
-        self.cpu_ms[name].append((process_time() - begin) * 1e3)
-        self.times_ms[name].append(wall_s * 1e3)
+        wall_s = sum(seconds_of(call) for _ in range(turn.timed))
+        self.cpu_ms[name].append((process_time() - begin) / turn.timed * 1e3)
+        self.times_ms[name].append(wall_s / turn.timed * 1e3)
 
 
 def summarise(times_ms: Sequence[float] | NDArray[np.float64], conditions: Conditions) -> Latency:

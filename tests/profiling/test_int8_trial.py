@@ -75,7 +75,7 @@ def test_a_trial_has_the_accuracy_and_the_latency_of_its_int8_file_and_what_they
     assert metrics["int8_runtime"].startswith("onnxruntime 1.")
     assert metrics["int8_macs_share"] == 1.0
     assert {"latency_int8_ms", "int8_calibration_images"}.isdisjoint(score_values(metrics))
-    assert "int8 1" in evaluate.facts()["code"]
+    assert "int8 2" in evaluate.facts()["code"]
     assert evaluate.facts()["int8_device"].startswith("cpu: ")
 
 

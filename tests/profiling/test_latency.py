@@ -254,18 +254,45 @@ def test_warm_up_of_a_huge_network_ends_at_the_time_limit_but_calls_once():
 
 def test_calls_of_several_threads_are_timed_once_other_threads_sleep_and_their_own_are_awake(monkeypatch):
     done = []
-    monkeypatch.setattr(_timing, "warm_up", lambda call, **_: 0.001)
+    monkeypatch.setattr(_timing, "warm_up", lambda call, **_: 0.005)
     monkeypatch.setattr(_timing, "sleep", lambda seconds: done.append(f"asleep {seconds}"))
-    monkeypatch.setattr(_timing, "seconds_of", lambda call: [done.append("timed"), call()] and 0.001)
+    monkeypatch.setattr(_timing, "seconds_of", lambda call: [done.append("timed"), call()] and 0.005)
     times = _timing.interleave({"a": lambda: done.append("runs")}, repeats=2, limit_s=1, settle=True)
     assert done == ["asleep 0.01", "runs", "timed", "runs"] * 2
-    assert times.times_ms == {"a": [1.0, 1.0]}
+    assert times.times_ms == {"a": [5.0, 5.0]}
 
     done.clear()
-    _timing.interleave({"a": lambda: done.append("runs")}, repeats=100, limit_s=0.12, settle=True)
-    assert done.count("timed") == 10  # of 2 x 1 ms and 10 ms
+    _timing.interleave({"a": lambda: done.append("runs")}, repeats=100, limit_s=0.2, settle=True)
+    assert done.count("timed") == 10  # of 2 x 5 ms and 10 ms
 
 
+@pytest.mark.parametrize(
+    ("seconds", "settle", "untimed", "timed"),
+    [(0.05, False, 0, 1), (0.05, True, 1, 1), (0.012, False, 1, 1), (0.004, False, 1, 2), (0.00025, True, 1, 20)],
+)
+def test_short_calls_are_timed_with_full_caches_and_several_at_once(seconds, settle, untimed, timed):
+    turn = _timing.Turn.of(seconds, settle=settle)
+
+    assert (turn.untimed, turn.timed) == (untimed, timed)
+
+
+def test_the_time_of_several_calls_is_that_of_one(monkeypatch):
+    done = []
+    monkeypatch.setattr(_timing, "warm_up", lambda call, **_: 0.001)
+    monkeypatch.setattr(_timing, "seconds_of", lambda call: [done.append("timed"), call()] and 0.001)
+    times = _timing.interleave({"a": lambda: done.append("runs")}, repeats=2, limit_s=1)
+
+    assert done == ["runs", *["timed", "runs"] * 5] * 2
+    assert times.times_ms == {"a": [1.0, 1.0]}
+
+
+@pytest.fixture
+def one_call_a_turn(monkeypatch):
+    """Time calls that return at once one by one."""
+    monkeypatch.setattr(_timing.Turn, "of", lambda *_, **__: _timing.Turn(untimed=0, timed=1))
+
+
+@pytest.mark.usefixtures("one_call_a_turn")
 def test_calls_that_are_compared_are_interleaved_in_changing_order():
     made: list[str] = []
     calls = {name: (lambda name=name: made.append(name)) for name in ("a", "b", "c")}

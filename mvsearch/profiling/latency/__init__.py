@@ -72,7 +72,7 @@ class LatencyBackend(Protocol):
     """
 
     name: str
-    version: int = 2
+    version: int = 3
     supports: frozenset[str] = frozenset()
     side_by_side: bool = True
     remote: bool = False
