@@ -158,7 +158,7 @@ def _print(analysis: "Int8Analysis", notes: tuple[str, ...]) -> None:
     from mvsearch.utils.units import three_digits
 
     screen = console()
-    for note in dict.fromkeys([*notes, *(each.note for each in analysis.schemes if each.note)]):
+    for note in dict.fromkeys([*notes, *(each.note for each in analysis.schemes if each.note), *analysis.failed]):
         screen.print(note, style="yellow")
     calibrated = f"calibrated on {analysis.calibration_images} images of {analysis.calibration_data}"
     screen.print(f"{analysis.runtime}, {calibrated}; compared on {analysis.images} images of {analysis.data}.")
@@ -181,6 +181,8 @@ def _print(analysis: "Int8Analysis", notes: tuple[str, ...]) -> None:
     screen.print(rows)
 
 
-def _loss(loss: "Int8Loss") -> tuple[str, str, str]:
+def _loss(loss: "Int8Loss | None") -> tuple[str, str, str]:
+    if loss is None:
+        return "failed", "-", "-"
     change = "-" if loss.change is None else f"{100 * loss.change:+.1f} ± {100 * (loss.change_sem or 0.0):.1f}"
     return change, f"{loss.same_top1:.1%}", f"{loss.error:.3f}"

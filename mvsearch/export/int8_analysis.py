@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mvsearch.errors import VerificationError
 from mvsearch.export.int8 import Int8Scheme, Quantiser
 from mvsearch.export.job import ExportJob, translate_errors
 from mvsearch.export.quantised import are_right, run_images
@@ -54,16 +55,22 @@ class SchemeLoss:
 
 @dataclass(frozen=True)
 class StageLoss:
-    """What a stage costs: when it `alone` is in int8, and when it alone stays in float32 (`others`)."""
+    """What a stage costs: when it `alone` is in int8, and when it alone stays in float32 (`others`).
+
+    None where that file cannot be written or run.
+    """
 
     stage: str
-    alone: Int8Loss
-    others: Int8Loss
+    alone: Int8Loss | None
+    others: Int8Loss | None
 
 
 @dataclass(frozen=True)
 class Int8Analysis:
-    """What int8 costs a network. `top1_float32` is None where the classes of the images are not the network's."""
+    """What int8 costs a network. `top1_float32` is None where the classes of the images are not the network's.
+
+    `failed` names the files that could not be written or run, and why; such a scheme is not in `schemes`.
+    """
 
     format: str
     runtime: str
@@ -76,6 +83,7 @@ class Int8Analysis:
     schemes: tuple[SchemeLoss, ...]
     stages_scheme: str
     stages: tuple[StageLoss, ...]
+    failed: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -85,23 +93,31 @@ class Int8Analysis:
 class Int8Analyser:
     """Writes files of one network by many schemes and compares them with its float32 file, on a sample of images.
 
-    `job` has the calibration images; its files lie in `folder`. Raises VerificationError for any error of a converter.
+    `job` has the calibration images; its files lie in `folder`. Raises VerificationError where the float32 file cannot
+    be written or run.
     """
 
     def __init__(self, job: ExportJob, sample: ImageSample, folder: Path, progress: Progress = no_progress) -> None:
-        self._job, self._sample, self._folder, self._progress = job, sample, folder, progress
+        self._job, self._sample, self._progress = job, sample, progress
         progress(0, None, f"exporting to {job.format.name}")
+        self._file = folder / f"compared{job.format.suffix}"
         with translate_errors(f"{job.format.name} cannot quantise this network"):
             self.quantiser: Quantiser = job.quantiser(folder)
-            file = folder / f"compared{job.format.suffix}"
-            self.quantiser.write_float32(file)
-        self._float32, self.float32_bytes = self._run(file), file.stat().st_size
+            self.quantiser.write_float32(self._file)
+        self._float32, self.float32_bytes = self._run(self._file), self._file.stat().st_size
+        self._failed: list[str] = []
 
     def analyse(self, schemes: Sequence[Int8Scheme], by_stage: Int8Scheme) -> Int8Analysis:
-        """What these schemes cost, and what each stage that is in int8 by the scheme `by_stage` costs."""
+        """What these schemes cost, and what each stage that is in int8 by the scheme `by_stage` costs.
+
+        Raises VerificationError if no file of a scheme can be written and run.
+        """
         names = [name for name in self.quantiser.stages if name not in by_stage.float_stages]
         total = len(schemes) + 2 * len(names)
-        found = [self._scheme(scheme, i, total) for i, scheme in enumerate(schemes)]
+        self._failed = []
+        found = [loss for i, scheme in enumerate(schemes) if (loss := self._scheme(scheme, i, total))]
+        if not found:
+            raise VerificationError(self._failed[0])
         losses = []
         for i, name in enumerate(names):
             done = len(schemes) + 2 * i
@@ -109,7 +125,7 @@ class Int8Analyser:
             alone = self._loss(replace(by_stage, float_stages=rest), done, total, f"{name} alone in int8")
             kept = replace(by_stage, float_stages=(*by_stage.float_stages, name))
             others = self._loss(kept, done + 1, total, f"all but {name} in int8")
-            losses.append(StageLoss(name, alone[0], others[0]))
+            losses.append(StageLoss(name, alone, others))
         calibration = self._job.calibration
         assert calibration is not None
         return Int8Analysis(
@@ -124,19 +140,24 @@ class Int8Analyser:
             schemes=tuple(found),
             stages_scheme=by_stage.label,
             stages=tuple(losses),
+            failed=tuple(self._failed),
         )
 
-    def _scheme(self, scheme: Int8Scheme, done: int, total: int) -> SchemeLoss:
-        loss, file = self._loss(scheme, done, total, scheme.label)
-        share = self._job.runtime.facts(file).get("int8_macs_share")
-        return SchemeLoss(scheme.label, scheme.words, loss, file.stat().st_size, share, scheme.note(share))
+    def _scheme(self, scheme: Int8Scheme, done: int, total: int) -> SchemeLoss | None:
+        if (loss := self._loss(scheme, done, total, scheme.label)) is None:
+            return None
+        share = self._job.runtime.facts(self._file).get("int8_macs_share")
+        return SchemeLoss(scheme.label, scheme.words, loss, self._file.stat().st_size, share, scheme.note(share))
 
-    def _loss(self, scheme: Int8Scheme, done: int, total: int, step: str) -> tuple[Int8Loss, Path]:
+    def _loss(self, scheme: Int8Scheme, done: int, total: int, step: str) -> Int8Loss | None:
         self._progress(done, total, step)
-        file = self._folder / f"compared{self._job.format.suffix}"
-        with translate_errors(f"{self._job.format.name} cannot quantise this network"):
-            self.quantiser.write(file, scheme)
-        return self._compare(self._run(file)), file
+        try:
+            with translate_errors(f"{self._job.format.name} cannot quantise this network"):
+                self.quantiser.write(self._file, scheme)
+            return self._compare(self._run(self._file))
+        except VerificationError as error:
+            self._failed.append(f"{step}: {error}")
+            return None
 
     def _run(self, file: Path) -> np.ndarray:
         runtime = self._job.runtime

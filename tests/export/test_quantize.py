@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from small import SOFTMAX, require_format, small_model
 
-from mvsearch.errors import PlanError
+from mvsearch.errors import PlanError, VerificationError
 from mvsearch.export.formats import ExportFormat, Runtime
 from mvsearch.export.int8 import SCHEMES, find_scheme
 from mvsearch.export.int8_analysis import Int8Analyser
@@ -85,6 +85,26 @@ def test_each_stage_is_charged_with_what_it_alone_costs_and_what_is_left_without
 
     plot_int8(found, "small", tmp_path / "stages.png")
     assert (tmp_path / "stages.png").stat().st_size > 10_000
+
+
+def test_a_file_that_cannot_be_run_costs_its_own_row_only(analyser, tmp_path, monkeypatch):
+    write = ShiftedStages.write
+
+    def write_not_all(self, path, scheme):
+        if not scheme.per_channel or scheme.float_stages == ("body",):
+            raise RuntimeError("no kernel")
+        write(self, path, scheme)
+
+    monkeypatch.setattr(ShiftedStages, "write", write_not_all)
+    found = analyser.analyse([SCHEMES["channel"], SCHEMES["tensor"]], SCHEMES["channel"])
+    assert [scheme.scheme for scheme in found.schemes] == ["channel"]
+    assert [stage.others is None for stage in found.stages] == [False, False, True, False]
+    assert all(stage.alone for stage in found.stages)
+    assert [sentence.split(":")[0] for sentence in found.failed] == ["tensor", "all but body in int8"]
+    plot_int8(found, "small", tmp_path / "stages.png")
+
+    with pytest.raises(VerificationError, match="no kernel"):
+        analyser.analyse([SCHEMES["tensor"]], SCHEMES["channel"])
 
 
 def test_a_stage_that_the_scheme_leaves_in_float_is_not_analysed(analyser):

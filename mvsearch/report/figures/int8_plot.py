@@ -46,11 +46,12 @@ def _draw(analysis: "Int8Analysis", name: str, theme: Theme) -> "Figure":
 
 
 def _draw_panel(axes: "Axes", stages: "tuple[StageLoss, ...]", theme: Theme, *, error: bool) -> None:
-    for losses, label, colour, shift in (
+    for all_losses, label, colour, shift in (
         ([stage.alone for stage in stages], "this stage alone in int8", theme.primary, -0.16),
         ([stage.others for stage in stages], "all stages but this one in int8", theme.secondary, 0.16),
     ):
-        places = [i + shift for i in range(len(stages))]
+        places = [i + shift for i, loss in enumerate(all_losses) if loss]
+        losses = [loss for loss in all_losses if loss]
         if error:
             axes.barh(places, [loss.error for loss in losses], height=0.3, color=colour, label=label)
         else:
