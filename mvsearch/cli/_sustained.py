@@ -46,7 +46,7 @@ class Drawing:
 def run_sustained(
     arch: "Architecture", backend: str, options: "TimingOptions", duration_s: float, drawing: Drawing, *, as_json: bool
 ) -> None:
-    """Measure, print the parts with the verdict, and draw. Ctrl-C keeps what was measured."""
+    """Measure, print the parts with the verdict, and draw; Ctrl-C or a device that fails keeps what was measured."""
     from contextlib import nullcontext
 
     from mvsearch.cli._progress import Steps
@@ -82,8 +82,8 @@ def run_sustained(
             latency, drawing.path, title=title, subtitle=f"{device}; {latency.sentence}", theme=THEMES[drawing.theme]
         )
         console(stderr=True).print(f"wrote {drawing.path}", style="dim")
-    if latency.interrupted:
-        raise KeyboardInterrupt
+    if latency.ended_by is not None:
+        raise latency.ended_by
 
 
 def to_json(latency: "SustainedLatency") -> dict[str, Any]:
@@ -96,7 +96,7 @@ def to_json(latency: "SustainedLatency") -> dict[str, Any]:
         "busy_share": latency.busy_share,
         "clock_change": latency.clock_change,
         "asked_s": latency.asked_s,
-        "interrupted": latency.interrupted,
+        "interrupted": latency.ended_by is not None,
         "parts": [asdict(part) for part in latency.parts],
         "windows": [asdict(window) for window in latency.windows],
     }

@@ -1,12 +1,12 @@
-"""A flaky device told apart from a bad candidate: a reference network is measured where a run of a candidate is odd.
+"""A slow or flaky device told apart from a bad candidate: a reference network is measured beside each candidate.
 
-    two runs agree ─────────────────────────────────────────────── their median is the latency
-    a run fails alone ── again; the reference is measured before the latency counts
-    two fail in a row, or they differ ── reference as before ── again; after the last attempt the candidate fails
-                                      └─ reference fails or is slower ── wait, again; after the last the device is away
+    the two fastest runs agree ── reference as before ── their median is the latency
+                               └─ reference slower or fails ── wait; once it is as before, the candidate starts anew
+    a run fails alone ─────────── again
+    two fail in a row, or the two fastest differ ── reference as before ── again; after the last run it fails
 
-A run that fails alone is repeated at once. With the reference in between, on a device where every second run fails, the
-reference would always run, and the candidate never.
+Anything that disturbs a run makes it slower. Two slow runs agree by chance, so a device whose runs once differed by
+more than a quarter is unsteady: it then measures each candidate two times more.
 
 Loads no torch.
 """
@@ -14,7 +14,6 @@ Loads no torch.
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import pairwise
 
 from mvsearch.errors import DeviceUnavailable
 from mvsearch.metrics.record import EvaluationFailed
@@ -30,9 +29,8 @@ AGREEMENT = 0.1
 SLOWDOWN = 1.25
 """How much longer than its fastest known time the reference may take on a device that is as before."""
 
-CHECK_INTERVAL_S = 300.0
-"""After so long without, the reference is measured again, though nothing is odd: a device that gets hot is slow in all
-runs alike."""
+RUNS, RUNS_IF_UNSTEADY = 2, 4
+"""The fewest runs of a candidate."""
 
 _CHECK = "check the command, or run this again when the device answers"
 
@@ -40,11 +38,12 @@ PAUSE_S = 5.0
 """How long a device that is away or slow is left alone before the next attempt; twice as long each time."""
 
 
-def closest_pair(readings: Sequence[Reading]) -> tuple[Reading, Reading] | None:
-    """The two readings that differ least, the faster one first, if they agree; None if no two do."""
-    ordered = sorted(readings, key=lambda reading: reading.latency_ms)
-    pairs = [pair for pair in pairwise(ordered) if pair[1].latency_ms <= pair[0].latency_ms * (1 + AGREEMENT)]
-    return min(pairs, key=lambda pair: pair[1].latency_ms / pair[0].latency_ms, default=None)
+def fastest_pair(readings: Sequence[Reading]) -> tuple[Reading, Reading] | None:
+    """The two fastest readings, the faster one first, if they agree; None if they do not."""
+    fastest = sorted(readings, key=lambda reading: reading.latency_ms)[:2]
+    if len(fastest) < 2 or fastest[1].latency_ms > fastest[0].latency_ms * (1 + AGREEMENT):
+        return None
+    return fastest[0], fastest[1]
 
 
 class CheckedDevice:
@@ -61,12 +60,11 @@ class CheckedDevice:
         *,
         retries: int,
         pause: Callable[[float], object] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name, self.reference, self.learn, self.retries = name, reference, learn, retries
         self.reference_ms = 0.0
-        self._pause, self._clock = pause, clock
-        self._checked = -float("inf")
+        self._pause = pause
+        self._unsteady = False
 
     def probe(self) -> Reading:
         """The first reading of the reference.
@@ -80,7 +78,8 @@ class CheckedDevice:
                 readings.append(self.reference())
             except CommandFailed as error:
                 reason = str(error)
-            if pair := closest_pair(readings):
+            if pair := fastest_pair(readings):
+                self._note_spread(readings)
                 self._learn(pair[0])
                 if self._slow(pair[0]):
                     self._is_as_before()
@@ -93,38 +92,41 @@ class CheckedDevice:
         Raises EvaluationFailed if the candidate fails where the reference does not, DeviceUnavailable if the reference
         fails too, or if the device does not stay as fast as it was.
         """
-        readings, reason, disturbed = list[Reading](), "", False
-        in_a_row, unchecked = 0, False  # failures, and whether one was since the reference was measured
-        for left in reversed(range(2 + self.retries)):
+        for _ in range(1 + self.retries):
+            if pair := self._measure_once(candidate):
+                return pair
+        raise self._unavailable("it becomes slow or unavailable again and again")
+
+    def _measure_once(self, candidate: Run) -> tuple[Reading, Reading] | None:
+        """The same; None if the device was slow or away meanwhile, and is as before now."""
+        readings, reason, failures_in_a_row = list[Reading](), "", 0
+        runs = RUNS_IF_UNSTEADY if self._unsteady else RUNS
+        for left in reversed(range(runs + self.retries)):
             pair = None
             try:
                 readings.append(candidate())
             except CommandFailed as error:
-                reason, in_a_row, unchecked = str(error), in_a_row + 1, True
-                odd = in_a_row > 1 or not left
+                reason, failures_in_a_row = str(error), failures_in_a_row + 1
+                odd = failures_in_a_row > 1 or not left
             else:
-                pair, in_a_row = closest_pair(readings), 0
-                differ = pair is None and len(readings) > 1
-                odd = differ or not (pair or left)
+                failures_in_a_row = 0
+                self._note_spread(readings)
+                pair = fastest_pair(readings) if len(readings) >= runs else None
+                differ = len(readings) >= runs and not pair
+                odd = differ or not left
                 reason = f"its runs differ: {_values(readings)}" if differ else reason
-            if not odd and not (pair and (unchecked or self._overdue())):
-                if pair:
-                    return pair
+            if not (pair or odd):
                 continue
-            unchecked = False
-            if self._is_as_before():
-                if pair:
-                    return pair
-            else:  # it is now, after a pause; what was read before it cannot be trusted
-                readings.clear()
-                disturbed = True
-        if disturbed:
-            raise self._unavailable("it becomes slow or unavailable again and again")
+            if not self._is_as_before():
+                return None
+            if pair:
+                return pair
         at = f"on {self.name}: " if self.name else ""
         raise EvaluationFailed(f"{at}{reason}; the reference network runs there as before")
 
-    def _overdue(self) -> bool:
-        return self._clock() - self._checked > CHECK_INTERVAL_S
+    def _note_spread(self, readings: Sequence[Reading]) -> None:
+        times = [reading.latency_ms for reading in readings]
+        self._unsteady |= max(times) > SLOWDOWN * min(times)
 
     def _is_as_before(self) -> bool:
         """Whether the reference runs as fast as it is known to at once; False if it does so only after a pause.
@@ -152,13 +154,16 @@ class CheckedDevice:
         return reading.latency_ms > SLOWDOWN * self.reference_ms
 
     def _reference_at_once(self) -> Reading:
-        """A reading of the reference; where a run fails alone, that of the next one."""
+        """A reading of the reference; where a run fails alone or is slow, that of the next one."""
         with suppress(CommandFailed):
-            return self.reference()
+            reading = self.reference()
+            if not self._slow(reading):
+                return reading
+            self._unsteady = True
         return self.reference()
 
     def _learn(self, reading: Reading) -> None:
-        self.reference_ms, self._checked = self.learn(reading), self._clock()
+        self.reference_ms = self.learn(reading)
 
     def _unavailable(self, reason: str, cure: str = _CHECK) -> DeviceUnavailable:
         at = f"the device {self.name}" if self.name else "the device of the command"

@@ -165,7 +165,10 @@ def parse(output: str) -> Reading:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=str)  # NaN and Infinity are not JSON
+        # NaN and Infinity are not JSON, and neither is what becomes of 1e999.
+        return json.loads(
+            text, parse_constant=str, parse_float=lambda t: number if math.isfinite(number := float(t)) else t
+        )
     except (ValueError, RecursionError):
         return None
 

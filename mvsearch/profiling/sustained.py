@@ -20,6 +20,8 @@ from typing import Literal
 
 import numpy as np
 
+from mvsearch.errors import MvsearchError
+from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.profiling.device_command import Reading
 from mvsearch.profiling.estimate import BUSY, BUSY_CORES, median_interval
 from mvsearch.utils.cpu_usage import CpuMeter, core_count
@@ -63,11 +65,11 @@ class Part:
 
 @dataclass(frozen=True)
 class SustainedLatency:
-    """The windows of a measurement of `asked_s` seconds; fewer are there after Ctrl-C."""
+    """The windows of a measurement of `asked_s` seconds; `ended_by` is what ended it earlier: Ctrl-C, a device."""
 
     windows: tuple[Window, ...]
     asked_s: float
-    interrupted: bool = False
+    ended_by: BaseException | None = None
 
     @cached_property
     def parts(self) -> list[Part]:
@@ -176,7 +178,7 @@ def measure_sustained(
 ) -> SustainedLatency:
     """Call without a pause for so many seconds. A call that returns a Reading was timed by a device.
 
-    Ctrl-C after the first window ends it, and keeps the complete ones.
+    Ctrl-C or a device that fails after the first window ends it, and the complete ones are kept.
     """
     clocks = clocks or Clocks()
     start, windows = clocks.wall(), list[Window]()
@@ -184,10 +186,10 @@ def measure_sustained(
         while (elapsed := clocks.wall() - start) < duration_s:
             progress(int(WINDOWS * elapsed / duration_s), WINDOWS, "measuring")
             windows.append(_window(call, start, duration_s / WINDOWS, clocks))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EvaluationFailed, MvsearchError) as error:
         if not windows:
             raise
-        return SustainedLatency(tuple(windows), duration_s, interrupted=True)
+        return SustainedLatency(tuple(windows), duration_s, ended_by=error)
     return SustainedLatency(tuple(windows), duration_s)
 
 

@@ -16,7 +16,7 @@ from mvsearch.export.formats import load_format
 from mvsearch.metrics.pareto import front
 from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.profiling import device_check
-from mvsearch.profiling.device_check import CHECK_INTERVAL_S, CheckedDevice
+from mvsearch.profiling.device_check import CheckedDevice
 from mvsearch.profiling.device_command import CommandFailed, DeviceCommand, Reading, check_command, parse
 from mvsearch.profiling.latency import TimingOptions, command, load_backend
 from mvsearch.profiling.measurements.latency import LatencySettings
@@ -137,7 +137,7 @@ class Script:
         return Reading(float(value))
 
 
-def checked(reference, retries=2, known=(), **kwargs):
+def checked(reference, retries=2, known=()):
     known = [*known]
 
     def learn(reading):
@@ -145,16 +145,16 @@ def checked(reference, retries=2, known=(), **kwargs):
         return min(known)
 
     pauses = []
-    device = CheckedDevice("pixel", reference, learn, retries=retries, pause=pauses.append, **kwargs)
+    device = CheckedDevice("pixel", reference, learn, retries=retries, pause=pauses.append)
     device.probe()
     return device, pauses
 
 
-def test_two_runs_that_agree_are_the_latency_and_the_reference_is_left_alone():
+def test_two_runs_that_agree_are_the_latency_if_the_reference_beside_them_is_as_before():
     reference = Script(10)
     device, pauses = checked(reference)
     assert [reading.latency_ms for reading in device.measure(Script(5.4, 5))] == [5, 5.4]
-    assert (reference.count, pauses) == (2, [])
+    assert (reference.count, pauses) == (3, [])
 
 
 @pytest.mark.parametrize("values", [(9, 5, 5.2), ("crash", 5, 5.2), (5, "crash", 5.2)])
@@ -204,23 +204,40 @@ def test_a_device_that_is_away_is_waited_for_and_then_named():
 
 
 def test_what_a_slow_device_measured_is_dropped_once_it_is_as_before():
-    device, pauses = checked(Script(10, 10, 12.6, 12.5))  # 12.5 is as before, 12.6 is not
+    device, pauses = checked(Script(10, 10, 12.6, 12.6, 12.5))  # 12.5 is as before, 12.6 is not
     assert [reading.latency_ms for reading in device.measure(Script(9, 7, 5, 5))] == [5, 5]
     assert pauses == [5]
 
 
 def test_a_hot_device_is_noticed_although_its_runs_agree():
-    now = iter([0, 1, 1 + CHECK_INTERVAL_S, *repeat(0, 20)])
-    device, pauses = checked(Script(10, 10, 30, 10), clock=lambda: next(now))
-    assert [reading.latency_ms for reading in device.measure(Script(5, 5))] == [5, 5]
-    assert pauses == []
-    now = iter([CHECK_INTERVAL_S + 2, *repeat(CHECK_INTERVAL_S + 3, 20)])
+    device, pauses = checked(Script(10, 10, 30, 30, 10))
     assert [reading.latency_ms for reading in device.measure(Script(15, 15, 5, 5))] == [5, 5]
     assert pauses == [5]
 
 
+def test_the_last_candidates_of_a_run_are_not_stored_from_a_device_that_became_slow():
+    device, _ = checked(Script(10, 10, 10, 20))
+    assert [reading.latency_ms for reading in device.measure(Script(5))] == [5, 5]
+    with pytest.raises(DeviceUnavailable, match="takes 20 ms, and took 10 ms"):
+        device.measure(Script(10))
+
+
+def test_two_slow_runs_that_agree_are_not_the_latency_beside_a_fast_one():
+    device, _ = checked(Script(10))
+    assert [reading.latency_ms for reading in device.measure(Script(15, 5, 15, 5.1))] == [5, 5.1]
+
+
+@pytest.mark.parametrize("reference", [(10,), (10, 10, 30, 10)], ids=["candidate", "reference"])
+def test_an_unsteady_device_measures_each_candidate_two_times_more(reference):
+    device, pauses = checked(Script(*reference))
+    device.measure(Script(15, 5, 5) if reference == (10,) else Script(5))
+    candidate = Script(15, 15, 5, 5)
+    assert [reading.latency_ms for reading in device.measure(candidate)] == [5, 5]
+    assert (candidate.count, pauses) == (4, [])
+
+
 def test_a_device_that_is_slower_than_in_an_earlier_process_is_waited_for_before_anything_is_measured():
-    _, pauses = checked(Script(20, 20, 20, 10), known=[10])
+    _, pauses = checked(Script(20, 20, 20, 20, 10), known=[10])
     assert pauses == [5]
     with pytest.raises(DeviceUnavailable, match=r"takes 20 ms, and took 10 ms .* remove .*reference.json if"):
         checked(Script(20), known=[10])
@@ -285,6 +302,14 @@ def test_a_latency_has_the_device_the_tools_and_what_the_command_printed(board):
     assert "latency_threads" not in metrics
 
 
+def test_percentiles_that_cannot_be_are_not_taken_and_other_numbers_stay_json(board):
+    board.fail("""echo '{"latency_ms": 3, "latency_p10_ms": -5, "latency_p90_ms": 1, "celsius": 1e999}'; exit""")
+    metrics = BACKEND.measure(nn.Linear(9, 100), 32, options(board)).metrics()
+
+    assert (metrics["latency_p10_ms"], metrics["latency_p90_ms"]) == (3.0, 3.0)
+    assert metrics["latency_reported"]["celsius"] == "1e999"
+
+
 def test_every_latency_names_the_converter_that_wrote_the_file(board, monkeypatch):
     pinned = BACKEND.device(options(board, devices=("1", "3")))
     monkeypatch.setattr(type(load_format("onnx")), "written_by", "torch 2.13.0, litert-torch 0.10.0")
@@ -346,6 +371,7 @@ def test_another_phone_has_a_reference_of_its_own(board):
         ({"format": "onxx"}, "did you mean 'onnx'"),
         ({"format": "yaml"}, "yaml"),
         ({"timeout_s": 0.0}, "timeout_s: found 0"),
+        ({"timeout_s": float("nan")}, "timeout_s: found nan"),
         ({"fused": True}, "fused"),
     ],
 )

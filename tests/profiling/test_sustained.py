@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from mvsearch.cli._sustained import Duration, to_json
+from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.profiling.device_command import Reading
 from mvsearch.profiling.sustained import Clocks, SustainedLatency, Window, measure_sustained
 from mvsearch.utils.cpu_usage import CpuUsage
@@ -116,19 +117,20 @@ def test_a_device_s_own_milliseconds_and_heat_count():
     assert latency.verdict == "steady"
 
 
-def test_ctrl_c_keeps_what_was_measured():
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), EvaluationFailed("device offline")], ids=["Ctrl-C", "device"])
+def test_what_was_measured_before_an_end_is_kept(error):
     clock, left = Clock(), [25]
 
     def call():
         clock.now += 1.0
         left[0] -= 1
         if not left[0]:
-            raise KeyboardInterrupt
+            raise error
 
     latency = measure_sustained(call, 100.0, clocks=Clocks(clock, None, None))
-    assert (latency.interrupted, len(latency.windows), to_json(latency)["interrupted"]) == (True, 24, True)
+    assert (latency.ended_by, len(latency.windows), to_json(latency)["interrupted"]) == (error, 24, True)
     left[0] = 1
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(type(error)):
         measure_sustained(call, 100.0, clocks=Clocks(clock, None, None))
 
 

@@ -5,6 +5,7 @@ read. Several `devices` measure each network at the same time; the latency is th
 stored as well. On each device a reference network tells a flaky device from a bad candidate: `profiling/device_check`.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mvsearch.errors import DeviceUnavailable, EnvironmentFault, Location, PlanError, VerificationError
 from mvsearch.export.formats import ExportFormat, format_names, load_format
 from mvsearch.metrics.record import EvaluationFailed, Latency, is_number
-from mvsearch.profiling import reference
+from mvsearch.profiling import device_check, reference
 from mvsearch.profiling.device_check import CheckedDevice
 from mvsearch.profiling.device_command import CommandFailed, DeviceCommand, Reading, check_command, uses
 from mvsearch.profiling.latency import DEFAULT_OPTIONS, LIMIT_S, REPEATS, Call, LatencyBackend, TimingOptions
@@ -46,9 +47,10 @@ class Command(LatencyBackend):
         """Raises PlanError for a command that cannot be run, or a format that has no file."""
         super().check(options)
         check_command(options.run, options.devices, threads=options.threads, batch=options.batch)
-        if options.timeout_s <= 0:
+        if not 0 < options.timeout_s < math.inf:  # false for NaN
             raise PlanError(
-                "found 0; use the seconds that one run of the command may take.", at=Location(key="latency.timeout_s")
+                f"found {options.timeout_s:g}; use the seconds that one run of the command may take, above 0.",
+                at=Location(key="latency.timeout_s"),
             )
         if not options.format:
             raise PlanError("is missing; use e.g. executorch.", at=Location(key="latency.format"))
@@ -156,9 +158,11 @@ class _Bench:
         return pair
 
     def once(self, command: DeviceCommand, path: Path) -> Reading:
-        """One reading of a file, after retries. Raises EvaluationFailed."""
+        """One reading of a file, after retries with a pause before each. Raises EvaluationFailed."""
         reason = ""
-        for _ in range(1 + self.options.retries):
+        for attempt in range(1 + self.options.retries):
+            if attempt:
+                self.stop.wait(device_check.PAUSE_S * 2 ** (attempt - 1))
             try:
                 return command(path, self.stop)
             except CommandFailed as error:
@@ -205,8 +209,8 @@ class _Bench:
         threads = self.options.threads if uses(self.options.run, "threads") else details.get("threads")
         return Latency(
             median_ms=median,
-            p10_ms=_reported(pair[0], "latency_p10_ms", low),
-            p90_ms=_reported(pair[0], "latency_p90_ms", high),
+            p10_ms=min(low, _reported(pair[0], "latency_p10_ms", low)),
+            p90_ms=max(high, _reported(pair[0], "latency_p90_ms", high)),
             repeats=len(pair),
             batch=self.options.batch,
             image_size=image_size,
@@ -227,9 +231,9 @@ class _Bench:
 
 
 def _reported(reading: Reading, name: str, default: float) -> float:
-    """A number that the command printed; the default if it printed none."""
+    """A positive number that the command printed; the default if it printed none."""
     value = reading.details.get(name)
-    return float(value) if isinstance(value, int | float) and is_number(value) else default
+    return float(value) if isinstance(value, int | float) and is_number(value) and value > 0 else default
 
 
 @cache
