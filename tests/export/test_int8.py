@@ -179,6 +179,21 @@ def test_a_stage_that_stays_in_float32_in_executorch_leaves_the_others_in_int8(t
     assert in_int8 == {"stem": {True}, "down": {True}, "body": {False}, "head": {True}}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("stages", [("body",), ("stem", "body", "head")])
+def test_executorch_runs_a_file_with_stages_in_float32(stages, tmp_path):
+    require_format("executorch")
+    pytest.importorskip("torchao")
+    from mvsearch.export.formats import executorch
+
+    images = np.random.default_rng(0).random((4, 3, 32, 32), dtype=np.float32)
+    quantiser, model = executorch.XnnpackQuantiser(small_model(), images), small_model().model
+    quantiser.write(tmp_path / "net.pte", SCHEMES["channel"].with_float(stages, quantiser.stages))
+    [logits] = executorch.load_runtime(tmp_path / "net.pte")(images[:1])
+    expected = model(torch.from_numpy(images[:1])).detach().numpy()
+    assert np.abs(logits - expected).max() < 0.3 * expected.std()
+
+
 def _fit(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> None:
     optimizer = torch.optim.AdamW(model.train().parameters(), lr=1e-2)
     for _ in range(20):

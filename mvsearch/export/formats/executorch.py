@@ -45,7 +45,20 @@ class XnnpackQuantiser:
             prepared = prepare_pt2e(graph, _quantiser(scheme))
             for image in torch.from_numpy(self._images):
                 prepared(image[None])
-            _lower(trace(self._export_model, model=convert_pt2e(prepared), any_batch=False), path)
+            converted = convert_pt2e(prepared)
+            _dequantise_for_each_user(converted)
+            _lower(trace(self._export_model, model=converted, any_batch=False), path)
+
+
+def _dequantise_for_each_user(module: torch.fx.GraphModule) -> None:
+    """Repeat a dequantisation for each of its users: XNNPACK cannot run a float stage whose users share its input."""
+    for node in list(module.graph.nodes):
+        if node.target != torch.ops.quantized_decomposed.dequantize_per_tensor.default:
+            continue
+        for user in list(node.users)[1:]:
+            with module.graph.inserting_before(user):
+                user.replace_input_with(node, module.graph.node_copy(node))
+    module.recompile()
 
 
 def _quantiser(scheme: Int8Scheme) -> Any:
