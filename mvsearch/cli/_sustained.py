@@ -97,6 +97,7 @@ def to_json(latency: "SustainedLatency") -> dict[str, Any]:
         "clock_change": latency.clock_change,
         "asked_s": latency.asked_s,
         "interrupted": latency.ended_by is not None,
+        "ended_by": None if latency.ended_by is None else str(latency.ended_by) or "Ctrl-C",
         "parts": [asdict(part) for part in latency.parts],
         "windows": [asdict(window) for window in latency.windows],
     }

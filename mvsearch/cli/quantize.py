@@ -94,11 +94,11 @@ def quantize(
     if output:  # before torch is imported
         refuse_existing(output, force=force, folder=True)
     from mvsearch.cli._progress import Steps
-    from mvsearch.errors import PlanError
+    from mvsearch.errors import PlanError, VerificationError
     from mvsearch.export.formats import load_format
     from mvsearch.export.int8 import SCHEMES, find_scheme
     from mvsearch.export.int8_analysis import Int8Analyser
-    from mvsearch.export.job import ExportJob, check_writable
+    from mvsearch.export.job import ExportJob, check_writable, translate_errors
     from mvsearch.export.publish import publish, staging_folder
     from mvsearch.export.verify import report_unverified
     from mvsearch.report.figures.int8_plot import plot_int8
@@ -134,8 +134,12 @@ def quantize(
         schemes = [SCHEMES[name] for name in export_format.int8_schemes]
         schemes += [chosen] if chosen.float_stages else []
         analysis = analyser.analyse(schemes, chosen)
-        if output:
-            with staging_folder(output) as staged:
+        works = any(each.loss for each in analysis.schemes if each.scheme == chosen.label)
+        if output and works:
+            with (
+                staging_folder(output) as staged,
+                translate_errors(f"{export_format.name} cannot quantise this network"),
+            ):
                 analyser.quantiser.write(staged / output.name, chosen)
                 publish(staged, output.parent)
             report_unverified(job, "`mvsearch quantize` compares int8 with float32 and does not verify the file")
@@ -143,14 +147,16 @@ def quantize(
     if plot:
         plot_int8(analysis, name, plot, THEMES[theme])
     notes = (*model.notes, *sample.notes)
-    written = {"file": str(output)} if output else {}
+    written = {"file": str(output)} if output and works else {}
     if as_json:
         own = {"name": name, "key": model.arch.key, "weights": model.weights, "notes": notes}
         print_json({**own, **analysis.to_dict(), **written})
-        return
-    _print(analysis, notes)
-    for file in filter(None, (output, plot)):
-        click.echo(f"wrote {file}")
+    else:
+        _print(analysis, notes)
+        for file in filter(None, (output if works else None, plot)):
+            click.echo(f"wrote {file}")
+    if output and not works:
+        raise VerificationError(f"{chosen.label} failed, see above; nothing is written.", at=output)
 
 
 def _print(analysis: "Int8Analysis", notes: tuple[str, ...]) -> None:
@@ -167,9 +173,9 @@ def _print(analysis: "Int8Analysis", notes: tuple[str, ...]) -> None:
     rows.add_row("float32", float32, "", "", "", "", three_digits(analysis.float32_bytes / 1e6))
     for each in analysis.schemes:
         share = "-" if each.macs_share is None else f"{each.macs_share:.0%}"
-        rows.add_row(
-            each.scheme, pretty("top1", each.loss.top1), *_loss(each.loss), share, three_digits(each.file_bytes / 1e6)
-        )
+        top1 = pretty("top1", each.loss.top1) if each.loss else "-"
+        megabytes = three_digits(each.file_bytes / 1e6) if each.file_bytes else "-"
+        rows.add_row(each.scheme, top1, *_loss(each.loss), share, megabytes)
     screen.print(rows)
     screen.print(
         f"stages by scheme {analysis.stages_scheme}; error: root mean square of the outputs' difference from float32, "

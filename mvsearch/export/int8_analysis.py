@@ -42,13 +42,14 @@ class Int8Loss:
 class SchemeLoss:
     """What a scheme costs, with the size of its file and the share of multiply-accumulates in int8, where known.
 
-    `note` is a sentence where that share is 0 because all products are too small.
+    `note` is a sentence where that share is 0 because all products are too small. Without a `loss`, the file cannot be
+    written or run.
     """
 
     scheme: str
     words: str
-    loss: Int8Loss
-    file_bytes: int
+    loss: Int8Loss | None
+    file_bytes: int | None
     macs_share: float | None
     note: str | None
 
@@ -69,7 +70,7 @@ class StageLoss:
 class Int8Analysis:
     """What int8 costs a network. `top1_float32` is None where the classes of the images are not the network's.
 
-    `failed` names the files that could not be written or run, and why; such a scheme is not in `schemes`.
+    `failed` names the files that could not be written or run, and why.
     """
 
     format: str
@@ -115,8 +116,8 @@ class Int8Analyser:
         names = [name for name in self.quantiser.stages if name not in by_stage.float_stages]
         total = len(schemes) + 2 * len(names)
         self._failed = []
-        found = [loss for i, scheme in enumerate(schemes) if (loss := self._scheme(scheme, i, total))]
-        if not found:
+        found = [self._scheme(scheme, i, total) for i, scheme in enumerate(schemes)]
+        if not any(each.loss for each in found):
             raise VerificationError(self._failed[0])
         losses = []
         for i, name in enumerate(names):
@@ -143,9 +144,10 @@ class Int8Analyser:
             failed=tuple(self._failed),
         )
 
-    def _scheme(self, scheme: Int8Scheme, done: int, total: int) -> SchemeLoss | None:
-        if (loss := self._loss(scheme, done, total, scheme.label)) is None:
-            return None
+    def _scheme(self, scheme: Int8Scheme, done: int, total: int) -> SchemeLoss:
+        loss = self._loss(scheme, done, total, scheme.label)
+        if loss is None:
+            return SchemeLoss(scheme.label, scheme.words, None, None, None, None)
         share = self._job.runtime.facts(self._file).get("int8_macs_share")
         return SchemeLoss(scheme.label, scheme.words, loss, self._file.stat().st_size, share, scheme.note(share))
 

@@ -78,7 +78,7 @@ class Latency:
     compared only where it is the same.
 
     `median_ms` estimates the time on a machine that does nothing else, `low_ms` to `high_ms` is how far the estimate
-    can be trusted, and p10 to p90 is the spread of single calls. `ratio` is the time over that of the `reference`
+    can be trusted, and p10 to p90 is the spread over the rounds. `ratio` is the time over that of the `reference`
     network in the same rounds, which can be trusted from `ratio_low` to `ratio_high`. `reference_ms` is the time of the
     reference that the estimate assumes, which was measured on a quiet machine if it is `reference_quiet`. `wall_ms` is
     what the clock on the wall showed, `cpu_share` the share of it in which the process had the processor, `load` the

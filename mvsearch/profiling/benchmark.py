@@ -1,6 +1,6 @@
 """The one benchmark: networks timed side by side, whatever runs them.
 
-Every case is timed once in every round, and the order changes from round to round. So anything else that runs on the
+Every case has a turn in every round, and the order changes from round to round. So anything else that runs on the
 machine affects all cases alike, and the ratio of two latencies within a round carries over to machines of the same kind
 where the latencies themselves do not.
 """

@@ -5,12 +5,14 @@
     a run fails alone ─────────── again
     two fail in a row, or the two fastest differ ── reference as before ── again; after the last run it fails
 
+A candidate after which the reference is slow each time, and as before after a pause, slows the device down: it fails.
 Anything that disturbs a run makes it slower. Two slow runs agree by chance, so a device whose runs once differed by
 more than a quarter is unsteady: it then measures each candidate two times more.
 
 Loads no torch.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -63,6 +65,7 @@ class CheckedDevice:
     ) -> None:
         self.name, self.reference, self.learn, self.retries = name, reference, learn, retries
         self.reference_ms = 0.0
+        self._last_reference = Reading(math.inf)
         self._pause = pause
         self._unsteady = False
 
@@ -80,7 +83,8 @@ class CheckedDevice:
                 reason = str(error)
             if pair := fastest_pair(readings):
                 self._note_spread(readings)
-                self._learn(pair[0])
+                self.reference_ms = self.learn(pair[0])
+                self._last_reference = pair[0]
                 if self._slow(pair[0]):
                     self._is_as_before()
                 return pair[0]
@@ -89,40 +93,41 @@ class CheckedDevice:
     def measure(self, candidate: Run) -> tuple[Reading, Reading]:
         """Two readings of a candidate that agree, the faster one first.
 
-        Raises EvaluationFailed if the candidate fails where the reference does not, DeviceUnavailable if the reference
-        fails too, or if the device does not stay as fast as it was.
+        Raises EvaluationFailed if the candidate fails where the reference does not, or slows the device down;
+        DeviceUnavailable if the reference fails too, or if the device does not stay as fast as it was.
         """
+        agreed = []
         for _ in range(1 + self.retries):
-            if pair := self._measure_once(candidate):
+            pair, trusted = self._measure_once(candidate)
+            if pair and trusted:
                 return pair
+            agreed.append(pair)
+        if all(agreed):
+            raise self._failed("it slows the device down; after a pause")
         raise self._unavailable("it becomes slow or unavailable again and again")
 
-    def _measure_once(self, candidate: Run) -> tuple[Reading, Reading] | None:
-        """The same; None if the device was slow or away meanwhile, and is as before now."""
+    def _measure_once(self, candidate: Run) -> tuple[tuple[Reading, Reading] | None, bool]:
+        """Two readings that agree, or None, and whether the device was as before throughout; it is in any case now."""
         readings, reason, failures_in_a_row = list[Reading](), "", 0
         runs = RUNS_IF_UNSTEADY if self._unsteady else RUNS
         for left in reversed(range(runs + self.retries)):
-            pair = None
             try:
                 readings.append(candidate())
             except CommandFailed as error:
                 reason, failures_in_a_row = str(error), failures_in_a_row + 1
-                odd = failures_in_a_row > 1 or not left
             else:
                 failures_in_a_row = 0
                 self._note_spread(readings)
-                pair = fastest_pair(readings) if len(readings) >= runs else None
-                differ = len(readings) >= runs and not pair
-                odd = differ or not left
-                reason = f"its runs differ: {_values(readings)}" if differ else reason
-            if not (pair or odd):
+            enough = len(readings) >= runs or not left
+            pair = fastest_pair(readings) if enough else None
+            if enough and not pair and len(readings) > 1 and not failures_in_a_row:
+                reason = f"its runs differ: {_values(readings)}"
+            if not enough and failures_in_a_row < 2:
                 continue
-            if not self._is_as_before():
-                return None
-            if pair:
-                return pair
-        at = f"on {self.name}: " if self.name else ""
-        raise EvaluationFailed(f"{at}{reason}; the reference network runs there as before")
+            as_before = self._is_as_before()
+            if pair or not as_before:
+                return pair, as_before
+        raise self._failed(reason)
 
     def _note_spread(self, readings: Sequence[Reading]) -> None:
         times = [reading.latency_ms for reading in readings]
@@ -143,7 +148,9 @@ class CheckedDevice:
                 reason, cure = f"the reference network: {error}", _CHECK
                 continue
             if not self._slow(reading):
-                self._learn(reading)
+                if pair := fastest_pair([self._last_reference, reading]):  # one alone may be wrong
+                    self.reference_ms = self.learn(pair[1])
+                self._last_reference = reading
                 return attempt == 0
             fast = f"and took {self.reference_ms:.4g} ms when the device was fast"
             reason = f"the reference network takes {reading.latency_ms:.4g} ms, {fast}"
@@ -155,15 +162,19 @@ class CheckedDevice:
 
     def _reference_at_once(self) -> Reading:
         """A reading of the reference; where a run fails alone or is slow, that of the next one."""
+        slow_once = False
         with suppress(CommandFailed):
             reading = self.reference()
             if not self._slow(reading):
                 return reading
-            self._unsteady = True
-        return self.reference()
+            slow_once = True
+        reading = self.reference()
+        self._unsteady |= slow_once and not self._slow(reading)
+        return reading
 
-    def _learn(self, reading: Reading) -> None:
-        self.reference_ms = self.learn(reading)
+    def _failed(self, reason: str) -> EvaluationFailed:
+        at = f"on {self.name}: " if self.name else ""
+        return EvaluationFailed(f"{at}{reason}; the reference network runs there as before")
 
     def _unavailable(self, reason: str, cure: str = _CHECK) -> DeviceUnavailable:
         at = f"the device {self.name}" if self.name else "the device of the command"

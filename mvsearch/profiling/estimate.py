@@ -98,6 +98,7 @@ def interleave_precisely(
                 settle=settle,
                 warm_calls=1 if repetition else warm_calls,
                 warm_s=0 if repetition else WARM_S,
+                turns=best.turns if best else None,
                 keep_partial=keep_partial,
                 progress=progress if repetition == 0 else no_progress,
             )

@@ -22,7 +22,6 @@ from mvsearch.utils.progress import Progress, no_progress
 
 WARM_CALLS = 5
 WARM_S = 0.3
-REFERENCE_WARM_CALLS = 3
 SETTLE_S = 0.01  # idle threads spin for a few milliseconds before they sleep
 COLD_S = 0.02  # shorter calls run once untimed: after another network a first call takes half a millisecond longer
 SAMPLE_S = 0.005  # shorter calls are timed several at once
@@ -134,10 +133,13 @@ def affordable(repeats: int, *, seconds: float, limit_s: float) -> int:
 def seconds_of_rounds(
     calls: Sequence[Callable[[], object]], *, repeats: int, threads: int, limit_s: float, clock: Callable[[], float]
 ) -> float:
-    """About how long it takes to warm up and to call each of these in turn so often, from a few calls of each."""
+    """About how long it takes to warm up and to call each of these in turn so often, from a few calls of each.
+
+    `clock` counts the processor time of all threads.
+    """
     fastest = [min(seconds_of(call, clock) for _ in range(_TIMED_CALLS)) for call in calls]
-    round_s = sum(Turn.of(seconds, settle=threads > 1).calls * seconds for seconds in fastest)
-    return WARM_S + min(limit_s, repeats * round_s)
+    round_s = sum(Turn.of(seconds / threads, settle=threads > 1).calls * seconds for seconds in fastest)
+    return len(calls) * WARM_S + min(limit_s, repeats * round_s)
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ class Turn:
 @dataclass(frozen=True)
 class InterleavedTimes:
     """The milliseconds of every call by name, on the clock on the wall and of processor time of this process: of short
-    calls the means of several.
+    calls the means of several. `turns` are how each was called in a round.
 
     `reference_ms` and `reference_cpu_ms` are those of the reference in the same rounds, empty without one. `planned` is
     the number of rounds that were planned: fewer are there after Ctrl-C. `usage` is that of the machine meanwhile,
@@ -170,6 +172,7 @@ class InterleavedTimes:
 
     times_ms: dict[str, list[float]]
     planned: int
+    turns: Mapping[str, Turn] = field(default_factory=dict)
     cpu_ms: dict[str, list[float]] = field(default_factory=dict)
     reference_ms: list[float] = field(default_factory=list)
     reference_cpu_ms: list[float] = field(default_factory=list)
@@ -192,6 +195,7 @@ def interleave(
     settle: bool = False,
     warm_calls: int = WARM_CALLS,
     warm_s: float = WARM_S,
+    turns: Mapping[str, Turn] | None = None,
     keep_partial: bool = False,
     progress: Progress = no_progress,
 ) -> InterleavedTimes:
@@ -200,15 +204,14 @@ def interleave(
 
     All calls are warmed up first; `limit_s` is the limit of all of them together. A call shorter than `COLD_S` runs
     once untimed, because the network before it used the caches; one shorter than `SAMPLE_S` is timed several times in a
-    row. With `settle`, a call waits until the threads of the previous one sleep, and runs once untimed to wake its own.
-    With `keep_partial`, Ctrl-C after a first round ends the rounds, and the complete ones are returned.
+    row; `turns` are those of earlier rounds. With `settle`, a call waits until the threads of the previous one sleep,
+    and runs once untimed to wake its own. With `keep_partial`, Ctrl-C after a first round ends the rounds, and the
+    complete ones are returned.
     """
     share_s, deadline = limit_s / len(calls), perf_counter() + limit_s
-    seconds = {n: warm_up(call, limit_s=share_s, calls=warm_calls, warm_s=warm_s) for n, call in calls.items()}
     everything = {**calls} if reference is None else {**calls, _REFERENCE: reference}
-    if reference is not None:
-        seconds[_REFERENCE] = min(seconds_of(reference) for _ in range(REFERENCE_WARM_CALLS))
-    turns = {name: Turn.of(each, settle=settle) for name, each in seconds.items()}
+    seconds = {n: warm_up(call, limit_s=share_s, calls=warm_calls, warm_s=warm_s) for n, call in everything.items()}
+    turns = turns or {name: Turn.of(each, settle=settle) for name, each in seconds.items()}
     round_s = sum(turns[name].calls * each + SETTLE_S * settle for name, each in seconds.items())
     meter = CpuMeter()
     rounds = _Rounds(everything, turns, affordable(repeats, seconds=round_s, limit_s=limit_s), deadline, settle)
@@ -216,6 +219,7 @@ def interleave(
     return InterleavedTimes(
         times_ms={name: rounds.times_ms[name] for name in calls},
         planned=rounds.planned,
+        turns=turns,
         cpu_ms={name: rounds.cpu_ms[name] for name in calls},
         reference_ms=rounds.times_ms.get(_REFERENCE, []),
         reference_cpu_ms=rounds.cpu_ms.get(_REFERENCE, []),

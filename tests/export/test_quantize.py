@@ -97,7 +97,7 @@ def test_a_file_that_cannot_be_run_costs_its_own_row_only(analyser, tmp_path, mo
 
     monkeypatch.setattr(ShiftedStages, "write", write_not_all)
     found = analyser.analyse([SCHEMES["channel"], SCHEMES["tensor"]], SCHEMES["channel"])
-    assert [scheme.scheme for scheme in found.schemes] == ["channel"]
+    assert [bool(scheme.loss) for scheme in found.schemes] == [True, False]
     assert [stage.others is None for stage in found.stages] == [False, False, True, False]
     assert all(stage.alone for stage in found.stages)
     assert [sentence.split(":")[0] for sentence in found.failed] == ["tensor", "all but body in int8"]
@@ -213,6 +213,24 @@ def test_the_file_replaces_the_report_of_an_earlier_one(mvsearch, tmp_path, monk
     [note] = done.json["notes"]
     assert "8 of 8 test images are also in train" in note
     assert stored["notes"][0] == note
+
+
+def test_a_chosen_file_that_fails_is_not_written_and_the_table_is_printed(mvsearch, tmp_path, monkeypatch):
+    def write(self, path, scheme):
+        if scheme.float_stages == ("body",):
+            raise RuntimeError("no kernel")
+        path.write_bytes(self.logits.tobytes())
+
+    monkeypatch.setattr(ShiftedStages, "write", write)
+    monkeypatch.setattr("mvsearch.export.formats.onnx.FORMAT", replace(SHIFTED, name="onnx", suffix=".onnx"))
+    draw_images(tmp_path / "set", "train", "test")
+    chosen = ("--scheme", "channel", "--float", "body", "-o", "net.onnx", "--plot", "stages.png")
+    done = mvsearch("quantize", *_TRAINED, "--data", "set", *chosen)
+    assert done.code == 1
+    assert done.err.splitlines()[-1].startswith("mvsearch: net.onnx: channel, float: body failed")
+    assert "no kernel" in done.out
+    assert [path.name for path in tmp_path.glob("net*")] == []
+    assert (tmp_path / "stages.png").exists()
 
 
 @pytest.mark.slow

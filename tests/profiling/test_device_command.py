@@ -227,6 +227,39 @@ def test_two_slow_runs_that_agree_are_not_the_latency_beside_a_fast_one():
     assert [reading.latency_ms for reading in device.measure(Script(15, 5, 15, 5.1))] == [5, 5.1]
 
 
+def test_a_candidate_that_slows_the_device_down_fails_and_the_study_goes_on():
+    device, pauses = checked(Script(10, 10, *[13, 13, 10] * 3, 10))
+    with pytest.raises(EvaluationFailed, match="on pixel: it slows the device down"):
+        device.measure(Script(50))
+    assert pauses == [5, 5, 5]
+    assert [reading.latency_ms for reading in device.measure(Script(5))] == [5, 5]
+
+
+@pytest.mark.parametrize(
+    ("retries", "values"),
+    [(2, [5, "crash"] * 3), (0, [5, 5, "crash", 5]), (1, [5, 5, "crash", 5, "crash"]), (0, [5, 5, 5, "crash"])],
+)
+def test_an_unsteady_device_takes_fewer_runs_where_some_fail(retries, values):
+    device, _ = checked(Script(10), retries=retries)
+    device._unsteady = True
+    assert [reading.latency_ms for reading in device.measure(Script(*values))] == [5, 5]
+
+
+def test_a_device_that_was_hot_for_a_while_is_not_unsteady():
+    device, pauses = checked(Script(10, 10, 30, 30, 10))
+    device.measure(Script(15, 15, 5, 5))
+    candidate = Script(5)
+    device.measure(candidate)
+    assert (candidate.count, pauses) == (2, [5])
+
+
+def test_one_reading_of_the_reference_that_is_too_low_does_not_make_the_device_slow():
+    device, pauses = checked(Script(10, 10, 7.9, 10))
+    for _ in range(2):
+        assert [reading.latency_ms for reading in device.measure(Script(5))] == [5, 5]
+    assert (device.reference_ms, pauses) == (10, [])
+
+
 @pytest.mark.parametrize("reference", [(10,), (10, 10, 30, 10)], ids=["candidate", "reference"])
 def test_an_unsteady_device_measures_each_candidate_two_times_more(reference):
     device, pauses = checked(Script(*reference))

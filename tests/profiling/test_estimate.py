@@ -5,6 +5,7 @@ import random
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from mvsearch.profiling import estimate, reference, timing
 from mvsearch.profiling.estimate import interleave_precisely, is_busy, median_interval
 from mvsearch.profiling.latency import TimingOptions, load_backend
 from mvsearch.profiling.reference import KnownTime, known_time
-from mvsearch.profiling.timing import Conditions, InterleavedTimes, interleave
+from mvsearch.profiling.timing import Conditions, InterleavedTimes, Turn, interleave
 from mvsearch.utils import cpu_usage
 from mvsearch.utils.cpu_usage import CpuMeter, CpuUsage
 
@@ -161,6 +162,16 @@ def test_rounds_are_repeated_while_their_ratios_are_imprecise_and_the_best_are_k
     times = interleave_precisely({NAME: int}, conditions(), beside=int, repeats=3, limit_s=10)
     assert len(seeds) == timed
     assert max(times.times_ms[NAME]) == pytest.approx(1 + kept)
+
+
+def test_repeated_rounds_call_as_often_as_the_first_ones_whatever_their_only_warm_up_call_took(monkeypatch):
+    seconds = chain([0.0005, 0.004], repeat(0.05))  # the network's and the reference's; then both are disturbed
+    monkeypatch.setattr(timing, "warm_up", lambda call, **_: next(seconds))
+    monkeypatch.setattr(estimate, "imprecision", lambda *_: 1.0)
+    turns = []
+    monkeypatch.setattr(estimate, "interleave", lambda *args, **kw: turns.append(t := interleave(*args, **kw)) or t)
+    interleave_precisely({NAME: int}, conditions(), beside=int, repeats=3, limit_s=10)
+    assert [each.turns for each in turns] == [{NAME: Turn(1, 10), "": Turn(1, 2)}] * 4
 
 
 def test_rounds_are_not_repeated_after_the_time_limit(monkeypatch):

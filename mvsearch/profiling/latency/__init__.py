@@ -5,7 +5,7 @@
 
 What every backend promises, and a test asks of every file here:
 
-* The latency comes with its spread (10th and 90th percentile) and with the number of timed calls: fewer than `repeats`
+* The latency comes with its spread (10th and 90th percentile) and with the number of rounds: fewer than `repeats`
   where these would take longer than `limit_s`.
 * It is measured with exclusive access to the machine, after warm-up calls that are not counted.
 * The caller's model and settings stay as they were: weights, mode, device, threads, random state.

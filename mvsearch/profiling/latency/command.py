@@ -38,7 +38,7 @@ class Command(LatencyBackend):
     """Measures what the command of the user prints."""
 
     name = "command"
-    version = 1
+    version = 2
     supports = frozenset({"run", "format", "devices", "timeout_s", "retries", "exclusive"})
     side_by_side = False
     remote = True
@@ -49,7 +49,7 @@ class Command(LatencyBackend):
         check_command(options.run, options.devices, threads=options.threads, batch=options.batch)
         if not 0 < options.timeout_s < math.inf:  # false for NaN
             raise PlanError(
-                f"found {options.timeout_s:g}; use the seconds that one run of the command may take, above 0.",
+                f"found {options.timeout_s:g}; use the seconds that one run may take, a finite number above 0.",
                 at=Location(key="latency.timeout_s"),
             )
         if not options.format:

@@ -45,6 +45,7 @@ class TorchCuda(LatencyBackend):
     """PyTorch on the current CUDA device. `measure` uses the GPU's clock, `prepare` is for the host's."""
 
     name = "torch_cuda"
+    version = 2
     supports = frozenset({"precision", "graph", "fused"})
     side_by_side = False
 

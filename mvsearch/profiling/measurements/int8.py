@@ -38,7 +38,7 @@ class Int8Settings:
     calibration: int = 100
     """Images of the training part from which the ranges are taken; all, where there are fewer."""
     repeats: int = 50
-    """Timed calls of one image; fewer where they would take longer than 30 s."""
+    """Timed rounds of one image; fewer where they would take longer than 30 s."""
     threads: int = 1
     """CPU threads."""
 

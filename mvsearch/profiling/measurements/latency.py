@@ -34,7 +34,7 @@ class LatencySettings:
     batch: int = 1
     """Images at a time."""
     repeats: int = 50
-    """Timed calls; fewer where they would take longer than 30 s."""
+    """Timed rounds; fewer where they would take longer than 30 s."""
     threads: int = 1
     """CPU threads."""
     image_size: int | None = None
@@ -56,7 +56,7 @@ class LatencySettings:
     timeout_s: float = 300.0
     """The most seconds of one run of the command."""
     retries: int = 2
-    """Further runs of a command that fails, or whose runs differ by more than 10 %."""
+    """Further runs of a command that fails or differs by more than 10 %, and how often a slow device is waited for."""
     exclusive: bool = False
     """Nothing else uses this machine while the command runs: for a command that runs the network here."""
 
@@ -145,13 +145,14 @@ class Timing(Measurement):
 
 
 def _seconds_remote(backend: LatencyBackend, model: "nn.Module", size: int, settings: LatencySettings) -> float:
-    """The processor time to write the file, and the time of two runs of the command."""
+    """The processor time to write the file, and the time of the runs of the command, the reference's included."""
+    from mvsearch.profiling.device_check import RUNS
     from mvsearch.profiling.timing import seconds_of
 
     clock = machine.clock_for("cpu")
     start = clock()
     with backend.prepare(model, size, settings.options) as call:
-        return clock() - start + 2 * seconds_of(call)
+        return clock() - start + (RUNS + 1) * seconds_of(call)
 
 
 MEASUREMENT: Measurement = Timing()

@@ -35,8 +35,8 @@ def _draw(analysis: "Int8Analysis", name: str, theme: Theme) -> "Figure":
     for left, label, is_error in panels:
         axes = figure.add_axes((left, (_FOOT + _LEGEND) / height, width, plot / height))
         _draw_panel(axes, analysis.stages, theme, error=is_error)
-        for scheme in (each for each in analysis.schemes if each.scheme == analysis.stages_scheme):
-            whole = scheme.loss.error if is_error else 100 * (scheme.loss.change or 0.0)
+        for loss in (each.loss for each in analysis.schemes if each.loss and each.scheme == analysis.stages_scheme):
+            whole = loss.error if is_error else 100 * (loss.change or 0.0)
             axes.axvline(whole, color=theme.ink, linestyle=":", linewidth=1.0, label="all of them in int8")
         axes.set_xlabel(label)
     figure.axes[-1].tick_params(labelleft=len(panels) == 1)
