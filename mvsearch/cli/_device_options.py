@@ -40,7 +40,8 @@ _OPTIONS = (
     click.option(
         "--retries",
         type=click.IntRange(min=0),
-        help="With --run: further runs after one that fails or differs by more than 10 %, and waits for a slow device. Default: 2.",
+        help="With --run: further runs after one that fails or differs by more than 10 %, and waits for a slow device. "
+        "Default: 2.",
     ),
     click.option(
         "--exclusive",
