@@ -3,7 +3,7 @@
 Least squares over all trials, with the logarithm of parameters and the study beside the choices: points of top-1 of the
 int8 file, points from float32 to int8, and the milliseconds in int8 as a share.
 
-    python benchmarks/int8_choices.py int8 int8_quiet
+    python benchmarks/int8_choices.py int8
 """
 
 import click
@@ -38,7 +38,7 @@ def main(studies: tuple[str, ...]) -> None:
         points = (f"{100 * effect[name][0]:+.1f} ± {100 * effect[name][1]:.1f}" for effect in effects[:2])
         change, error = effects[2][name]
         table.add_row(name, *points, f"{100 * np.expm1(change):+.0f} % ± {100 * error * np.exp(change):.0f}")
-    Console(width=100).print(table)
+    Console(width=120).print(table)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ BUSY = 0.05
 BUSY_CORES = 0.25
 """The share of all cores that other processes may use: with more, they share caches and cores with the network."""
 
-QUIET_NOISE, BUSY_NOISE = 0.03, 0.15
+QUIET_NOISE, BUSY_NOISE = 0.05, 0.15
 """How far two measurements in different processes differ: on a quiet machine, and on a busy one."""
 
 CONTENTION = 2.5
