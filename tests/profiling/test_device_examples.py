@@ -62,6 +62,24 @@ for _ in range(int(flags["num_executions"])):
     total += time.perf_counter() - start
 print("{LINE}", flags["num_executions"], f"time(s) in {{total * 1e3:.6f}} ms.", file=sys.stderr)
 """
+REAL_LITERT = f"""#!{sys.executable}
+import sys, time
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+flags = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:])
+interpreter = Interpreter(model_path=flags["graph"], num_threads=int(flags["num_threads"]))
+interpreter.allocate_tensors()
+[images] = interpreter.get_input_details()
+interpreter.set_tensor(images["index"], np.ones(images["shape"], images["dtype"]))
+times_us = []
+for _ in range(int(flags["warmup_runs"]) + int(flags["num_runs"])):
+    start = time.perf_counter()
+    interpreter.invoke()
+    times_us.append((time.perf_counter() - start) * 1e6)
+mean_us = float(np.mean(times_us[int(flags["warmup_runs"]):]))
+print("INFO: Inference timings in us: Init: 1, Warmup (avg): 1, Inference (avg):", mean_us, file=sys.stderr)
+"""
 
 
 def program(path: Path, text: str) -> None:
@@ -146,15 +164,19 @@ def test_a_runner_that_refuses_a_file_and_a_phone_that_is_away_have_a_reason(pho
 
 
 @pytest.mark.slow
-def test_a_network_is_measured_by_the_real_executorch_behind_the_stand_in(phone, tmp_path):
-    require_format("executorch")
-    program(phone / "executor_runner", REAL_EXECUTOR)
-    path = tmp_path / "small.pte"
-    load_format("executorch").export(small_model(SOFTMAX), path)
-    reading = measure("android_executorch.sh", path, timeout_s=250.0)
+@pytest.mark.parametrize(
+    ("name", "runner", "text"),
+    [("executorch", "executor_runner", REAL_EXECUTOR), ("litert", "benchmark_model", REAL_LITERT)],
+)
+def test_a_network_is_measured_by_the_real_runtime_behind_the_stand_in(phone, tmp_path, name, runner, text):
+    require_format(name)
+    program(phone / runner, text)
+    path = tmp_path / f"small{load_format(name).suffix}"
+    load_format(name).export(small_model(SOFTMAX), path)
+    reading = measure(f"android_{name}.sh", path, timeout_s=250.0)
 
     assert 0 < reading.latency_ms < 100
-    assert (reading.details["executions"], reading.details["threads"]) == (20, 2)
+    assert (reading.details.get("executions", 20), reading.details["threads"]) == (20, 2)
 
 
 # A real ssh daemon of this machine
