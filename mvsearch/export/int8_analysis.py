@@ -7,10 +7,10 @@ Top-1 changes by whole images, so the error of the outputs stands beside it: it 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from mvsearch.export.job import ExportJob, translate_errors
 from mvsearch.export.quantised import are_right, run_images
 from mvsearch.training.image_samples import ImageSample
 from mvsearch.utils.progress import Progress, no_progress
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -146,17 +149,25 @@ class Int8Analyser:
 
     def _scheme(self, scheme: Int8Scheme, done: int, total: int) -> SchemeLoss:
         loss = self._loss(scheme, done, total, scheme.label)
-        if loss is None:
+        facts = self._attempt(scheme.label, lambda: self._job.runtime.facts(self._file)) if loss else None
+        if facts is None:
             return SchemeLoss(scheme.label, scheme.words, None, None, None, None)
-        share = self._job.runtime.facts(self._file).get("int8_macs_share")
+        share = facts.get("int8_macs_share")
         return SchemeLoss(scheme.label, scheme.words, loss, self._file.stat().st_size, share, scheme.note(share))
 
     def _loss(self, scheme: Int8Scheme, done: int, total: int, step: str) -> Int8Loss | None:
         self._progress(done, total, step)
+
+        def measure() -> Int8Loss:
+            self.quantiser.write(self._file, scheme)
+            return self._compare(self._run(self._file))
+
+        return self._attempt(step, measure)
+
+    def _attempt(self, step: str, work: Callable[[], T]) -> T | None:
         try:
             with translate_errors(f"{self._job.format.name} cannot quantise this network"):
-                self.quantiser.write(self._file, scheme)
-            return self._compare(self._run(self._file))
+                return work()
         except VerificationError as error:
             self._failed.append(f"{step}: {error}")
             return None
