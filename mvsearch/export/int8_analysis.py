@@ -21,7 +21,6 @@ from mvsearch.export.quantised import are_right, run_images
 from mvsearch.training.image_samples import ImageSample
 from mvsearch.utils.progress import Progress, no_progress
 
-
 T = TypeVar("T")
 
 
