@@ -53,7 +53,8 @@ def main(repetitions: int, child: str | None) -> None:
     for repetition in range(repetitions):
         for way, runs in found.items():
             command = [sys.executable, __file__, "--child", way]
-            runs.append(json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout))
+            printed = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=True).stdout
+            runs.append(json.loads(printed))
             screen.print(f"{repetition + 1} of {repetitions}, {way}, load {load_average()}", style="dim")
     table = Table(NETWORK, *(f"{way}: {column}" for way in WAYS for column in ("ratio", "largest/smallest")))
     for case in found["in a row"][0]:

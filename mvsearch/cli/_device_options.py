@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from mvsearch.cli._completion import plugin_names
-from mvsearch.cli._output import Amount
 from mvsearch.errors import PlanError
 
 _UNSET: tuple[Any, ...] = (None, (), "")
@@ -34,9 +33,7 @@ _OPTIONS = (
         multiple=True,
         help="With --run: a device, for {device} in the command. Repeatable; the slowest counts.",
     ),
-    click.option(
-        "--timeout", "timeout_s", type=Amount(), help="With --run: the most seconds of one run. Default: 300."
-    ),
+    click.option("--timeout", "timeout_s", type=float, help="With --run: the most seconds of one run. Default: 300."),
     click.option(
         "--retries",
         type=click.IntRange(min=0),

@@ -67,7 +67,9 @@ if TYPE_CHECKING:
     default=None,
     help="Evaluate each candidate in a child process, so that a crash fails one trial only.",
 )
-@click.option("--timeout", "timeout_s", type=Amount(), help="Limit on the seconds of a trial; implies --isolate.")
+@click.option(
+    "--timeout", "timeout_s", type=click.FloatRange(min=0), help="Limit on the seconds of a trial; implies --isolate."
+)
 @click.option(
     "--memory",
     "memory_gib",
