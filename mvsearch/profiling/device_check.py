@@ -37,7 +37,12 @@ RUNS, RUNS_IF_UNSTEADY = 2, 4
 _CHECK = "check the command, or run this again when the device answers"
 
 PAUSE_S = 5.0
-"""How long a device that is away or slow is left alone before the next attempt; twice as long each time."""
+"""How long a device that is away or slow is left alone before the first repetition; twice as long each time."""
+
+
+def pause_s(attempt: int) -> float:
+    """How long to leave a device alone before its attempt of this number, from 1."""
+    return PAUSE_S * 2.0 ** (attempt - 1)
 
 
 def fastest_pair(readings: Sequence[Reading]) -> tuple[Reading, Reading] | None:
@@ -141,7 +146,7 @@ class CheckedDevice:
         reason, cure = "", _CHECK
         for attempt in range(self.retries + 1):
             if attempt:
-                self._pause(PAUSE_S * 2 ** (attempt - 1))
+                self._pause(pause_s(attempt))
             try:
                 reading = self.reference() if attempt else self._reference_at_once()
             except CommandFailed as error:

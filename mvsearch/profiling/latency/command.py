@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, TypeVar
 from mvsearch.errors import DeviceUnavailable, EnvironmentFault, Location, PlanError, VerificationError
 from mvsearch.export.formats import ExportFormat, format_names, load_format
 from mvsearch.metrics.record import EvaluationFailed, Latency, is_number
-from mvsearch.profiling import device_check, reference
-from mvsearch.profiling.device_check import CheckedDevice
+from mvsearch.profiling import reference
+from mvsearch.profiling.device_check import CheckedDevice, pause_s
 from mvsearch.profiling.device_command import CommandFailed, DeviceCommand, Reading, check_command, uses
 from mvsearch.profiling.latency import DEFAULT_OPTIONS, LIMIT_S, REPEATS, Call, LatencyBackend, TimingOptions
 from mvsearch.utils import machine_lock, plugins
@@ -162,7 +162,7 @@ class _Bench:
         reason = ""
         for attempt in range(1 + self.options.retries):
             if attempt:
-                self.stop.wait(device_check.PAUSE_S * 2 ** (attempt - 1))
+                self.stop.wait(pause_s(attempt))
             try:
                 return command(path, self.stop)
             except CommandFailed as error:
